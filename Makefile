@@ -1,0 +1,43 @@
+# Countersign. `make` or `make help` lists the targets; every target sets up what it needs.
+.DEFAULT_GOAL := help
+VENV := .venv
+STAMP := $(VENV)/.synced
+UV := $(VENV)/bin/uv
+PY := $(VENV)/bin/python
+
+.PHONY: help setup lock test lint format types template build clean
+
+help:  ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## Install uv, Python 3.13 where it is missing, and everything in requirements.lock, into .venv
+
+$(STAMP): requirements.lock pyproject.toml .python-version scripts/setup
+	@scripts/setup
+	@touch $@
+
+lock: $(STAMP)  ## Resolve pyproject.toml into requirements.lock, and from that the layers' requirements
+	$(UV) pip compile --universal --generate-hashes --no-emit-index-url --group dev pyproject.toml -o requirements.lock -q
+	scripts/layer-requirements
+
+test: $(STAMP)  ## Run every test: unit, workflow, browser
+	$(PY) -m pytest $(ARGS)
+
+lint: $(STAMP)  ## Check style and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: $(STAMP)  ## Rewrite the code in the house format
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+template: $(STAMP)  ## Check template.yaml with SAM and cfn-lint, offline
+	SAM_CLI_TELEMETRY=0 $(VENV)/bin/sam validate --lint --region us-east-1
+	$(VENV)/bin/cfn-lint template.yaml
+
+build: $(STAMP)  ## Build functions and layers for Lambda, without Docker, into .aws-sam/build
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0 $(VENV)/bin/sam build --cached --parallel
+
+clean:  ## Remove what setup, builds and runs left behind
+	rm -rf $(VENV) .local .aws-sam .pytest_cache .ruff_cache .mypy_cache
