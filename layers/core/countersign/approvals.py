@@ -1,0 +1,374 @@
+"""The arbiter: one conditional write on the approval row decides, whoever asks and through whatever channel.
+
+    pending --decide--> decided      a person, before the deadline, on what they were shown
+    pending --expire--> expired      the clock
+
+What is shown is a `Proposal`, stored as canonical JSON under its hash. A person sends that hash back to say
+what they saw; where they approve, delivery checks the same one. Only after the row has decided is Step
+Functions told; a sweep tells it again where a crash came between.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from countersign.case_file import CaseFiles, decision_key, proposal_key, signed_key
+from countersign.clock import instant, parse
+from countersign.errors import (
+    AlreadyDecided,
+    ApprovalExpired,
+    ApprovalMissing,
+    InvalidRequest,
+    SignedBytesChanged,
+    StaleCard,
+    StoreConflict,
+)
+from countersign.ledger import Ledger, Rejected, approval_closed
+from countersign.models import (
+    Approval,
+    ApprovalStatus,
+    CaseFile,
+    CaseRef,
+    CaseStatus,
+    Citation,
+    DecisionBody,
+    DecisionDocument,
+    Evidence,
+    LedgerEvent,
+    Proposal,
+    Terms,
+    canonical_json,
+    sha256_hex,
+)
+
+WRITE_ATTEMPTS = 4
+
+
+class Tasks(Protocol):
+    """Step Functions as far as an approval needs it."""
+
+    def succeed(self, token: str, output: dict[str, str | int]) -> bool:
+        """False where the task is closed, timed out or unknown: nobody waits for this any more."""
+        ...
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who decides, as the channel has established it."""
+
+    name: str
+    channel: str
+
+
+@dataclass(frozen=True)
+class Arbiter:
+    """The stores and the engine that a decision needs."""
+
+    ledger: Ledger
+    files: CaseFiles
+    tasks: Tasks
+
+    def request(
+        self,
+        file: CaseFile,
+        round_number: int,
+        terms: Terms,
+        token: str | None,
+        now: datetime,
+        reason: str | None,
+    ) -> Approval:
+        """Opens the approval of a round, or binds a new task to the one that is there.
+
+        A redriven execution, or one whose console answer was malformed, finds the row: decided, then its
+        task is answered at once; pending, then the row takes the new token and a higher version.
+        """
+        approval, proposal = propose(file, round_number, terms, token, now, reason)
+        self.files.put_once(approval.proposal_key, proposal)
+        event = LedgerEvent(
+            at=approval.requested_at,
+            event="approval.requested",
+            actor="countersign",
+            detail={
+                "approval_id": approval.approval_id,
+                "shown_sha256": approval.shown_sha256,
+                "policy": f"{terms.policy.name}@{terms.policy.version}",
+                "expires_at": approval.expires_at,
+                **({"reason": reason} if reason else {}),
+            },
+        )
+        try:
+            self.ledger.commit(
+                [
+                    self.ledger.put_approval(approval),
+                    self.ledger.set_status(
+                        file.ref,
+                        CaseStatus.AWAITING_APPROVAL,
+                        approval.requested_at,
+                        approval_id=approval.approval_id,
+                    ),
+                    self.ledger.put_event(file.ref, f"approval#{approval.approval_id}", event),
+                ]
+            )
+        except Rejected:
+            return self.rebind(file.ref, approval.approval_id, token, now, escalate=False)
+        return approval
+
+    def rebind(
+        self, ref: CaseRef, approval_id: str, token: str | None, now: datetime, *, escalate: bool
+    ) -> Approval:
+        """Gives a pending row a new task token; answers the task at once where the row is closed.
+
+        Raises ApprovalMissing, StoreConflict.
+        """
+        for _ in range(WRITE_ATTEMPTS):
+            approval = self._read(ref, approval_id)
+            at = instant(now)
+            if approval.status is not ApprovalStatus.PENDING:
+                self.tell(approval.model_copy(update={"task_token": token}))
+                return approval
+            values = {
+                "task_token": token,
+                "version": approval.version + 1,
+                "escalated": escalate or approval.escalated,
+            }
+            event = LedgerEvent(
+                at=at,
+                event="approval.escalated" if escalate else "approval.asked_again",
+                actor="countersign",
+                detail={"approval_id": approval_id, "version": approval.version + 1},
+            )
+            try:
+                self.ledger.commit(
+                    [
+                        self.ledger.change_approval(ref, approval_id, values, version=approval.version),
+                        self.ledger.set_status(
+                            ref, CaseStatus.AWAITING_APPROVAL, at, approval_id=approval_id
+                        ),
+                        self.ledger.put_event(ref, f"approval#{approval_id}#v{approval.version + 1}", event),
+                    ]
+                )
+            except Rejected:
+                continue
+            return approval.model_copy(update=values)
+        raise StoreConflict(f"approval {approval_id} was written by others {WRITE_ATTEMPTS} times")
+
+    def decide(self, approval: Approval, body: DecisionBody, person: Person, now: datetime) -> Approval:
+        """Records a person's decision and tells Step Functions.
+
+        Raises InvalidRequest, StaleCard, AlreadyDecided, ApprovalExpired, StoreConflict; SignedBytesChanged
+        where the stored proposal is not the one whose hash the row holds.
+        """
+        for _ in range(WRITE_ATTEMPTS):
+            check_open(approval, now)
+            if body.shown_sha256 != approval.shown_sha256:
+                raise StaleCard("what you were shown has changed since; open the approval again")
+            check_body(body, approval)
+            columns = self._columns(approval, body, person, instant(now))
+            decided = approval.model_copy(update={**columns, "status": ApprovalStatus.DECIDED})
+            try:
+                self._close(decided, columns, version=approval.version, before=instant(now))
+            except Rejected:
+                approval = self._read(_ref(approval), approval.approval_id)
+                continue
+            self.tell(decided)
+            return decided
+        raise StoreConflict(f"approval {approval.approval_id} was written by others {WRITE_ATTEMPTS} times")
+
+    def expire(self, ref: CaseRef, approval_id: str, now: datetime) -> Approval:
+        """Closes a row nobody decided; an earlier decision stands. Raises ApprovalMissing, StoreConflict."""
+        for _ in range(WRITE_ATTEMPTS):
+            approval = self._read(ref, approval_id)
+            if approval.status is not ApprovalStatus.PENDING:
+                return approval
+            at = instant(now)
+            values = approval_closed(ref.tenant, at, status=ApprovalStatus.EXPIRED.value)
+            event = LedgerEvent(
+                at=at, event="approval.expired", actor="countersign", detail={"approval_id": approval_id}
+            )
+            try:
+                self.ledger.commit(
+                    [
+                        self.ledger.change_approval(ref, approval_id, values, version=approval.version),
+                        self.ledger.put_event(ref, f"expired#{approval_id}", event),
+                    ]
+                )
+            except Rejected:
+                continue
+            return approval.model_copy(update={"status": ApprovalStatus.EXPIRED})
+        raise StoreConflict(f"approval {approval_id} was written by others {WRITE_ATTEMPTS} times")
+
+    def tell(self, approval: Approval) -> bool:
+        """Tells Step Functions that the row is closed. False where no task waits for it any more."""
+        if approval.task_token is None:
+            return False
+        notice: dict[str, str | int] = {"approval_id": approval.approval_id, "version": approval.version}
+        return self.tasks.succeed(approval.task_token, notice)
+
+    def _read(self, ref: CaseRef, approval_id: str) -> Approval:
+        approval = self.ledger.approval(ref, approval_id)
+        if approval is None:
+            raise ApprovalMissing(f"there is no approval {approval_id}")
+        return approval
+
+    def _columns(self, approval: Approval, body: DecisionBody, person: Person, at: str) -> dict[str, str]:
+        columns = {
+            "status": ApprovalStatus.DECIDED.value,
+            "verdict": body.verdict,
+            "decided_by": person.name,
+            "decided_at": at,
+            "channel": person.channel,
+        }
+        if body.reason:
+            columns["decision_key"] = _keep_words(self.files, approval, body, person, at)
+        if body.verdict == "approve":
+            columns |= {"signed_key": approval.proposal_key, "signed_sha256": approval.shown_sha256}
+        elif body.text is not None:
+            columns |= _keep_edit(self.files, approval, body.text)
+        return columns
+
+    def _close(self, decided: Approval, columns: dict[str, str], *, version: int, before: str) -> None:
+        ref, at = _ref(decided), str(decided.decided_at)
+        event = LedgerEvent(
+            at=at,
+            event=f"decision.{decided.verdict}",
+            actor=str(decided.decided_by),
+            detail={
+                "approval_id": decided.approval_id,
+                "version": version,
+                "channel": decided.channel,
+                "shown_sha256": decided.shown_sha256,
+                **({"signed_sha256": decided.signed_sha256} if decided.signed_sha256 else {}),
+            },
+        )
+        status = CaseStatus.DELIVERING if decided.signed_key else CaseStatus.RUNNING
+        self.ledger.commit(
+            [
+                self.ledger.change_approval(
+                    ref,
+                    decided.approval_id,
+                    approval_closed(ref.tenant, at, **columns),
+                    version=version,
+                    before=before,
+                ),
+                self.ledger.set_status(ref, status, at),
+                self.ledger.put_event(ref, f"decision#{decided.approval_id}", event),
+            ]
+        )
+
+
+def propose(
+    file: CaseFile, round_number: int, terms: Terms, token: str | None, now: datetime, reason: str | None
+) -> tuple[Approval, bytes]:
+    """The approval row of a round and the canonical bytes of what it shows."""
+    written = file.round(round_number)
+    draft = written.draft if written else None
+    review = written.review if written else None
+    approval_id = f"{file.case_id}-a{round_number}"
+    proposal = canonical_json(
+        Proposal(
+            approval_id=approval_id,
+            tenant=file.tenant,
+            case_id=file.case_id,
+            event_id=file.request.event_id,
+            text=draft.text if draft else "",
+            citations=draft.citations if draft else [],
+            claims=draft.claims if draft else [],
+            actions=draft.actions if draft else [],
+            destination=file.request.destination,
+            evidence=[
+                Evidence(marker=p.marker, passage_id=p.passage_id, text_sha256=sha256_hex(p.text))
+                for p in file.passages
+            ],
+            policy=terms.policy,
+            reason=reason,
+        )
+    )
+    shown = sha256_hex(proposal)
+    approval = Approval(
+        tenant=file.tenant,
+        case_id=file.case_id,
+        approval_id=approval_id,
+        version=1,
+        round=round_number,
+        status=ApprovalStatus.PENDING,
+        subject=file.request.subject[:200],
+        requested_at=instant(now),
+        expires_at=instant(now + timedelta(seconds=terms.deadline_s + terms.escalation_s)),
+        shown_sha256=shown,
+        proposal_key=proposal_key(file.ref, approval_id, shown),
+        policy=terms.policy,
+        risk=file.plan.risk if file.plan else "medium",
+        reviewer_score=review.score if review else None,
+        has_draft=bool(draft and draft.text.strip()),
+        reason=reason,
+        task_token=token,
+    )
+    return approval, proposal
+
+
+def check_open(approval: Approval, now: datetime) -> None:
+    """Raises AlreadyDecided with who and when, or ApprovalExpired."""
+    if approval.status is ApprovalStatus.DECIDED:
+        raise AlreadyDecided(
+            f"{approval.decided_by} decided {approval.verdict} at {approval.decided_at}",
+            decided_by=str(approval.decided_by),
+            decided_at=str(approval.decided_at),
+            verdict=str(approval.verdict),
+        )
+    if approval.status is ApprovalStatus.EXPIRED or parse(approval.expires_at) <= now:
+        raise ApprovalExpired(f"the deadline was {approval.expires_at}")
+
+
+def check_body(body: DecisionBody, approval: Approval) -> None:
+    """Raises InvalidRequest where the verdict lacks what it needs."""
+    if body.verdict == "edit" and not (body.text and body.text.strip()):
+        raise InvalidRequest("edit needs `text`: the reply as it shall be sent")
+    if body.verdict != "edit" and body.text is not None:
+        raise InvalidRequest(f"{body.verdict} takes no `text`; use edit to change the reply")
+    if body.verdict in {"respond", "reject"} and not (body.reason and body.reason.strip()):
+        raise InvalidRequest(f"{body.verdict} needs `reason`")
+    if body.verdict == "approve" and not approval.has_draft:
+        raise InvalidRequest("there is no draft to approve: write the reply with edit, or respond or reject")
+
+
+def kept_citations(text: str, shown: Proposal) -> list[Citation]:
+    """The citations whose marker, such as `[2]`, still stands in the text."""
+    return [citation for citation in shown.citations if f"[{citation.marker}]" in text]
+
+
+def read_signed(files: CaseFiles, key: str, sha256: str) -> Proposal:
+    """What was stored, where it is what the row's hash says. Raises SignedBytesChanged, CaseFileMissing."""
+    body = files.get(key)
+    if sha256_hex(body) != sha256:
+        raise SignedBytesChanged(f"{key} is not what was signed")
+    return Proposal.model_validate_json(body)
+
+
+def _ref(approval: Approval) -> CaseRef:
+    return CaseRef(tenant=approval.tenant, case_id=approval.case_id)
+
+
+def _keep_words(files: CaseFiles, approval: Approval, body: DecisionBody, person: Person, at: str) -> str:
+    document = DecisionDocument(
+        approval_id=approval.approval_id,
+        version=approval.version,
+        verdict=body.verdict,
+        decided_by=person.name,
+        decided_at=at,
+        channel=person.channel,
+        reason=body.reason,
+    )
+    words = canonical_json(document)
+    key = decision_key(_ref(approval), approval.approval_id, sha256_hex(words))
+    files.put_once(key, words)
+    return key
+
+
+def _keep_edit(files: CaseFiles, approval: Approval, text: str) -> dict[str, str]:
+    shown = read_signed(files, approval.proposal_key, approval.shown_sha256)
+    edited = shown.model_copy(update={"text": text, "citations": kept_citations(text, shown), "claims": []})
+    signed = canonical_json(edited)
+    digest = sha256_hex(signed)
+    key = signed_key(_ref(approval), approval.approval_id, digest)
+    files.put_once(key, signed)
+    return {"signed_key": key, "signed_sha256": digest}

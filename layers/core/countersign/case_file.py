@@ -1,0 +1,172 @@
+"""The case file: everything of a case that has text in it, in S3, encrypted, and nowhere else.
+
+One JSON document per case, replaced with `If-Match`, so that two runs of one step cannot overwrite each
+other: the second finds the first one's result and returns it. Beside it lie objects that never change.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+from pydantic import BaseModel, JsonValue
+
+from countersign.clock import now_text
+from countersign.errors import CaseFileMissing, StoreConflict
+from countersign.models import CaseFile, CaseRef, ModelCall, StepRecord, canonical_json
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+WRITE_ATTEMPTS = 4
+
+
+class CaseFiles:
+    """The case files bucket. Give it a boto3 S3 client and the bucket's name."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._s3 = client
+        self._bucket = bucket
+
+    def create(self, file: CaseFile) -> bool:
+        """Stores the first version; False where the case already has a file, which then stays."""
+        return self.put_once(_key(file.ref), canonical_json(file))
+
+    def read(self, ref: CaseRef) -> CaseFile:
+        """Raises CaseFileMissing."""
+        return self._read(ref)[0]
+
+    def update(self, ref: CaseRef, change: Callable[[CaseFile], CaseFile | None]) -> CaseFile:
+        """Reads, changes, writes back; again with the newer file where somebody wrote in between.
+
+        `change` returns None where nothing is left to do. It may run more than once, so what is paid for
+        happens before. Raises CaseFileMissing, StoreConflict.
+        """
+        for _ in range(WRITE_ATTEMPTS):
+            file, etag = self._read(ref)
+            changed = change(file)
+            if changed is None:
+                return file
+            if self._replace(ref, changed, etag):
+                return changed
+        raise StoreConflict(f"the file of case {ref.case_id} was written by others {WRITE_ATTEMPTS} times")
+
+    def step(self, ref: CaseRef, state: str, round_number: int) -> "Step":
+        """Opens the file for one paid step: see `Step`."""
+        file, etag = self._read(ref)
+        return Step(self, file, etag, state, round_number)
+
+    def put_once(self, key: str, body: bytes) -> bool:
+        """Stores an object that never changes; False where one is there already. The first body wins."""
+        try:
+            self._s3.put_object(
+                Bucket=self._bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
+            )
+        except ClientError as error:
+            if _code(error) in {"PreconditionFailed", "ConditionalRequestConflict"}:
+                return False
+            raise
+        return True
+
+    def get(self, key: str) -> bytes:
+        """Raises CaseFileMissing."""
+        return self._get(key)[0]
+
+    def get_model[M: BaseModel](self, key: str, model: type[M]) -> M:
+        """Raises CaseFileMissing."""
+        return model.model_validate_json(self.get(key))
+
+    def _read(self, ref: CaseRef) -> tuple[CaseFile, str]:
+        body, etag = self._get(_key(ref))
+        return CaseFile.model_validate_json(body), etag
+
+    def _get(self, key: str) -> tuple[bytes, str]:
+        try:
+            answer = self._s3.get_object(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            if _code(error) in {"NoSuchKey", "404"}:
+                raise CaseFileMissing(f"there is no object {key}") from None
+            raise
+        return answer["Body"].read(), answer["ETag"]
+
+    def _replace(self, ref: CaseRef, file: CaseFile, etag: str) -> bool:
+        try:
+            self._s3.put_object(
+                Bucket=self._bucket,
+                Key=_key(ref),
+                Body=canonical_json(file),
+                ContentType="application/json",
+                IfMatch=etag,
+            )
+        except ClientError as error:
+            if _code(error) in {"PreconditionFailed", "ConditionalRequestConflict"}:
+                return False
+            raise
+        return True
+
+
+class Step:
+    """One paid step of a case: `done` is the record of an earlier run, or None.
+
+    Look at `done` before paying; `finish` writes the result once. Where another run of the same step was
+    faster, its record stands and is returned.
+    """
+
+    def __init__(self, files: CaseFiles, file: CaseFile, etag: str, state: str, round_number: int) -> None:
+        self._files = files
+        self._etag = etag
+        self._state = state
+        self._round = round_number
+        self.file = file
+        self.done = file.step(state, round_number)
+
+    def finish(
+        self,
+        change: Callable[[CaseFile], CaseFile],
+        detail: dict[str, JsonValue],
+        calls: list[ModelCall] | None = None,
+    ) -> StepRecord:
+        """Stores what the step found, and `detail` (ids, scores and verdicts, no text) for its caller."""
+        record = StepRecord(
+            state=self._state, round=self._round, at=now_text(), detail=detail, calls=calls or []
+        )
+
+        def write(file: CaseFile) -> CaseFile | None:
+            if file.step(self._state, self._round) is not None:
+                return None
+            changed = change(file)
+            return changed.model_copy(update={"steps": [*changed.steps, record]})
+
+        first = write(self.file)
+        if first is not None and self._files._replace(self.file.ref, first, self._etag):
+            return record
+        stored = self._files.update(self.file.ref, write)
+        return stored.step(self._state, self._round) or record
+
+
+def evidence_key(ref: CaseRef, index: int) -> str:
+    return f"{ref.prefix}/evidence/{index}.json"
+
+
+def raw_key(ref: CaseRef) -> str:
+    return f"{ref.prefix}/raw.json"
+
+
+def proposal_key(ref: CaseRef, approval_id: str, sha256: str) -> str:
+    return f"{ref.prefix}/proposals/{approval_id}.{sha256}.json"
+
+
+def decision_key(ref: CaseRef, approval_id: str, sha256: str) -> str:
+    """Named by its content, so that two people who decide at once do not overwrite each other's words."""
+    return f"{ref.prefix}/decisions/{approval_id}.{sha256}.json"
+
+
+def signed_key(ref: CaseRef, approval_id: str, sha256: str) -> str:
+    return f"{ref.prefix}/signed/{approval_id}.{sha256}.json"
+
+
+def _key(ref: CaseRef) -> str:
+    return f"{ref.prefix}/case.json"
+
+
+def _code(error: ClientError) -> Any:
+    return error.response.get("Error", {}).get("Code")

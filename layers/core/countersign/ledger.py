@@ -1,0 +1,364 @@
+"""The cases table: heads, ledger events and approval rows, each written once under a telling key.
+
+Rows of a case share the partition `{tenant}#{case_id}`: `head`, `event#{key}`, `approval#{approval_id}`. An
+event's key is derived from what happened, so a step that runs twice writes one line. Index `by_time` lists a
+tenant's cases, index `by_status` its cases and approvals in one status.
+"""
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+
+from countersign.errors import InvalidRequest, NotFound
+from countersign.models import (
+    Approval,
+    ApprovalStatus,
+    CaseHead,
+    CaseRef,
+    CaseStatus,
+    LedgerEvent,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+type Item = dict[str, Any]
+
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+class Rejected(Exception):
+    """A condition of a write did not hold. `positions` are the indexes of the writes that were refused."""
+
+    def __init__(self, positions: list[int]) -> None:
+        super().__init__(f"conditions did not hold at {positions}")
+        self.positions = positions
+
+
+class Ledger:
+    """The cases table. Give it a boto3 DynamoDB client and the table's name."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._db = client
+        self._table = table
+
+    # Writing. Each method below returns one write of a transaction; `commit` runs them all or none.
+
+    def put_head(self, head: CaseHead) -> Item:
+        """Creates the head; refused where the case has one."""
+        return self._put(
+            _case_pk(head),
+            "head",
+            head.model_dump(mode="json", exclude={"tenant", "case_id"})
+            | {
+                "gsi1pk": f"{head.tenant}#cases",
+                "gsi1sk": head.created_at,
+                "gsi2pk": _status_pk(head.tenant, "case", head.status),
+                "gsi2sk": head.updated_at,
+            },
+            "attribute_not_exists(pk)",
+        )
+
+    def set_status(
+        self,
+        ref: CaseRef,
+        status: CaseStatus,
+        at: str,
+        *,
+        outcome: str | None = None,
+        approval_id: str | None = None,
+    ) -> Item:
+        """Moves the head to a status; refused where there is no head."""
+        values: Item = {"status": status.value, "updated_at": at}
+        values |= {"gsi2pk": _status_pk(ref.tenant, "case", status), "gsi2sk": at}
+        values |= {"outcome": outcome} if outcome else {}
+        values |= {"approval_id": approval_id} if approval_id else {}
+        return self._update(ref, "head", values, "attribute_exists(pk)", {})
+
+    def put_event(self, ref: CaseRef, key: str, event: LedgerEvent) -> Item:
+        """Appends to the history; refused where the event with this key is there already."""
+        return self._put(
+            _case_pk(ref), f"event#{key}", event.model_dump(mode="json"), "attribute_not_exists(pk)"
+        )
+
+    def put_approval(self, approval: Approval) -> Item:
+        """Creates an approval row; refused where it exists."""
+        ref = CaseRef(tenant=approval.tenant, case_id=approval.case_id)
+        row = approval.model_dump(mode="json", exclude={"tenant", "case_id"}, exclude_none=True)
+        row |= _approval_index(approval.tenant, approval.status, approval.requested_at)
+        return self._put(_case_pk(ref), f"approval#{approval.approval_id}", row, "attribute_not_exists(pk)")
+
+    def change_approval(
+        self,
+        ref: CaseRef,
+        approval_id: str,
+        values: Mapping[str, Any],
+        *,
+        version: int,
+        before: str | None = None,
+    ) -> Item:
+        """Changes a row that is pending at this version and, given `before`, not past its deadline then."""
+        condition = "#status = :pending and #version = :expected"
+        given: Item = {":pending": ApprovalStatus.PENDING.value, ":expected": version}
+        if before is not None:
+            condition += " and expires_at > :before"
+            given[":before"] = before
+        return self._update(
+            ref,
+            f"approval#{approval_id}",
+            dict(values),
+            condition,
+            given,
+            names={"#status": "status", "#version": "version"},
+        )
+
+    def put_memory(self, ref: CaseRef, thread: str, at: str) -> Item:
+        """Joins a closed case to its thread. Unconditional: the same case writes the same row."""
+        return {
+            "Put": {
+                "TableName": self._table,
+                "Item": _item({"pk": _thread_pk(ref.tenant, thread), "sk": ref.case_id, "at": at}),
+            }
+        }
+
+    def commit(self, writes: Iterable[Item]) -> None:
+        """Runs one write, or several as a transaction. Raises Rejected where a condition did not hold."""
+        batch = list(writes)
+        try:
+            if len(batch) > 1:
+                self._db.transact_write_items(TransactItems=batch)  # type: ignore[arg-type]
+            elif "Put" in batch[0]:
+                self._db.put_item(**batch[0]["Put"])
+            else:
+                self._db.update_item(**batch[0]["Update"])
+        except ClientError as error:
+            positions = _refused(error)
+            if positions is None:
+                raise
+            raise Rejected(positions) from None
+
+    def append(self, ref: CaseRef, key: str, event: LedgerEvent) -> bool:
+        """Writes one line of history by itself; False where it is there already."""
+        try:
+            self.commit([self.put_event(ref, key, event)])
+        except Rejected:
+            return False
+        return True
+
+    # Reading.
+
+    def head(self, ref: CaseRef) -> CaseHead | None:
+        rows = self._get(ref, "head")
+        return _head(ref.tenant, ref.case_id, rows) if rows else None
+
+    def approval(self, ref: CaseRef, approval_id: str) -> Approval | None:
+        """Read consistently: the row is the arbiter."""
+        row = self._get(ref, f"approval#{approval_id}")
+        return _approval(ref, row) if row else None
+
+    def history(self, ref: CaseRef) -> tuple[CaseHead | None, list[LedgerEvent], list[Approval]]:
+        """All rows of a case in one query (a case has few); events in the order they happened."""
+        rows = self._query(
+            KeyConditionExpression="pk = :pk", values={":pk": _case_pk(ref)}, ConsistentRead=True
+        )
+        head, events, approvals = None, [], []
+        for row in rows:
+            if row["sk"] == "head":
+                head = _head(ref.tenant, ref.case_id, row)
+            elif row["sk"].startswith("event#"):
+                events.append(LedgerEvent.model_validate(_fields(row, LedgerEvent)))
+            else:
+                approvals.append(_approval(ref, row))
+        return head, sorted(events, key=lambda e: e.at), sorted(approvals, key=lambda a: a.round)
+
+    def thread(self, tenant: str, thread: str, limit: int) -> list[str]:
+        """The ids of a conversation's closed cases, newest first. `thread` is `Request.thread_key`."""
+        rows = self._query(KeyConditionExpression="pk = :pk", values={":pk": _thread_pk(tenant, thread)})
+        return [row["sk"] for row in sorted(rows, key=lambda row: row["at"], reverse=True)[:limit]]
+
+    def cases(
+        self, tenant: str, status: CaseStatus | None, limit: int, cursor: str | None
+    ) -> tuple[list[CaseHead], str | None]:
+        """A tenant's cases, newest first. Raises InvalidRequest for a cursor that is not of this list."""
+        index, key, value = (
+            ("by_time", "gsi1pk", f"{tenant}#cases")
+            if status is None
+            else ("by_status", "gsi2pk", _status_pk(tenant, "case", status))
+        )
+        rows, following = self._page(index, key, value, limit, cursor, newest_first=True)
+        return [_head(tenant, row["pk"].removeprefix(f"{tenant}#"), row) for row in rows], following
+
+    def approvals(
+        self, tenant: str, status: ApprovalStatus, limit: int, cursor: str | None
+    ) -> tuple[list[Approval], str | None]:
+        """A tenant's approvals in one status; the longest waiting first where they are pending."""
+        rows, following = self._page(
+            "by_status",
+            "gsi2pk",
+            _status_pk(tenant, "approval", status),
+            limit,
+            cursor,
+            newest_first=status is not ApprovalStatus.PENDING,
+        )
+        return [
+            _approval(CaseRef(tenant=tenant, case_id=row["pk"].removeprefix(f"{tenant}#")), row)
+            for row in rows
+        ], following
+
+    def _put(self, pk: str, sk: str, values: Mapping[str, Any], condition: str) -> Item:
+        item = _item({"pk": pk, "sk": sk, **{k: v for k, v in values.items() if v is not None}})
+        return {"Put": {"TableName": self._table, "Item": item, "ConditionExpression": condition}}
+
+    def _update(
+        self,
+        ref: CaseRef,
+        sk: str,
+        values: Mapping[str, Any],
+        condition: str,
+        given: Mapping[str, Any],
+        names: Mapping[str, str] | None = None,
+    ) -> Item:
+        columns = list(values)
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": _item({"pk": _case_pk(ref), "sk": sk}),
+                "UpdateExpression": "SET " + ", ".join(f"#c{i} = :c{i}" for i in range(len(columns))),
+                "ConditionExpression": condition,
+                "ExpressionAttributeNames": {f"#c{i}": c for i, c in enumerate(columns)} | dict(names or {}),
+                "ExpressionAttributeValues": _item(
+                    {f":c{i}": values[c] for i, c in enumerate(columns)} | dict(given)
+                ),
+            }
+        }
+
+    def _get(self, ref: CaseRef, sk: str) -> Item | None:
+        answer = self._db.get_item(
+            TableName=self._table, Key=_item({"pk": _case_pk(ref), "sk": sk}), ConsistentRead=True
+        )
+        return _row(answer["Item"]) if "Item" in answer else None
+
+    def _query(self, *, values: Mapping[str, Any], **arguments: Any) -> list[Item]:
+        rows: list[Item] = []
+        while True:
+            answer = self._db.query(
+                TableName=self._table, ExpressionAttributeValues=_item(values), **arguments
+            )
+            rows += [_row(item) for item in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                return rows
+            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def _page(
+        self, index: str, key: str, value: str, limit: int, cursor: str | None, *, newest_first: bool
+    ) -> tuple[list[Item], str | None]:
+        start = {"ExclusiveStartKey": _open_cursor(cursor, key, value)} if cursor else {}
+        answer = self._db.query(
+            TableName=self._table,
+            IndexName=index,
+            KeyConditionExpression=f"{key} = :value",
+            ExpressionAttributeValues=_item({":value": value}),
+            ScanIndexForward=not newest_first,
+            Limit=limit,
+            **start,  # type: ignore[arg-type]
+        )
+        last = answer.get("LastEvaluatedKey")
+        return [_row(item) for item in answer["Items"]], _make_cursor(last) if last else None
+
+
+def approval_closed(tenant: str, at: str, **values: Any) -> Item:
+    """The columns that close a row: status `decided` or `expired`, what was decided, and the index."""
+    status = ApprovalStatus(values["status"])
+    return values | _approval_index(tenant, status, at)
+
+
+def find_approval(ledger: Ledger, tenant: str, approval_id: str) -> Approval:
+    """The row of an approval id, which begins with its case's id. Raises NotFound."""
+    case_id, dash, number = approval_id.rpartition("-a")
+    row = (
+        ledger.approval(CaseRef(tenant=tenant, case_id=case_id), approval_id)
+        if dash and number.isdecimal()
+        else None
+    )
+    if row is None:
+        raise NotFound("there is no such approval")
+    return row
+
+
+def _approval_index(tenant: str, status: ApprovalStatus, at: str) -> Item:
+    return {"gsi2pk": _status_pk(tenant, "approval", status), "gsi2sk": at}
+
+
+def _status_pk(tenant: str, kind: str, status: CaseStatus | ApprovalStatus) -> str:
+    return f"{tenant}#{kind}#{status.value}"
+
+
+def _case_pk(ref: CaseRef | CaseHead) -> str:
+    return f"{ref.tenant}#{ref.case_id}"
+
+
+def _thread_pk(tenant: str, thread: str) -> str:
+    return f"{tenant}#thread#{thread}"
+
+
+def _head(tenant: str, case_id: str, row: Item) -> CaseHead:
+    return CaseHead.model_validate({"tenant": tenant, "case_id": case_id, **_fields(row, CaseHead)})
+
+
+def _approval(ref: CaseRef, row: Item) -> Approval:
+    return Approval.model_validate({"tenant": ref.tenant, "case_id": ref.case_id, **_fields(row, Approval)})
+
+
+def _fields(row: Item, model: type[CaseHead | Approval | LedgerEvent]) -> Item:
+    return {name: value for name, value in row.items() if name in model.model_fields}
+
+
+def _item(values: Mapping[str, Any]) -> Item:
+    # DynamoDB takes no binary floats: scores go in as decimals and come back as such.
+    plain = json.loads(json.dumps(values, default=str), parse_float=Decimal)
+    return {name: _serialize(value) for name, value in plain.items()}
+
+
+def _row(item: Mapping[str, Any]) -> Item:
+    return {name: _plain(_deserialize(value)) for name, value in item.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list) else value
+
+
+def _refused(error: ClientError) -> list[int] | None:
+    response: Mapping[str, Any] = error.response
+    code = response.get("Error", {}).get("Code")
+    if code == "ConditionalCheckFailedException":
+        return [0]
+    if code != "TransactionCanceledException":
+        return None
+    reasons = [reason.get("Code") for reason in response.get("CancellationReasons", [])]
+    if any(reason not in {"None", "ConditionalCheckFailed"} for reason in reasons):
+        return None
+    return [i for i, reason in enumerate(reasons) if reason == "ConditionalCheckFailed"]
+
+
+def _make_cursor(key: Mapping[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(_row(key)).encode()).decode()
+
+
+def _open_cursor(cursor: str, key: str, value: str) -> Item:
+    try:
+        row = json.loads(base64.urlsafe_b64decode(cursor))
+        if row[key] != value or not all(isinstance(v, str) for v in row.values()):
+            raise ValueError
+        return _item(row)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InvalidRequest("the cursor is not one this list gave out") from None

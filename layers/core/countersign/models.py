@@ -1,0 +1,424 @@
+"""The shapes that travel between steps: every event, case, draft, approval and decision.
+
+All are frozen and refuse unknown fields. Times are ISO 8601 in UTC with a `Z`; offsets count characters
+(Unicode code points) of the text they point into; scores lie between 0 and 1; money is US dollars.
+"""
+
+import hashlib
+import json
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+
+class Record(BaseModel):
+    """What every stored or exchanged shape has in common: immutable, and strict about its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Score = Annotated[float, Field(ge=0, le=1)]
+Risk = Literal["low", "medium", "high"]
+
+
+class CaseStatus(StrEnum):
+    RECEIVED = "received"
+    QUEUED = "queued"
+    RUNNING = "running"
+    AWAITING_APPROVAL = "awaiting_approval"
+    DELIVERING = "delivering"
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    BLOCKED = "blocked"
+    PARKED = "parked"
+    FAILED = "failed"
+
+
+class CaseRef(Record):
+    """Names one case. Every key, filter and cache key starts with the tenant."""
+
+    tenant: str
+    case_id: str
+
+    @property
+    def prefix(self) -> str:
+        """Where the case's objects lie in the case files bucket."""
+        return f"cases/{self.tenant}/{self.case_id}"
+
+
+# What came in
+
+
+class Destination(Record):
+    """Where a reply goes. Comes from the source and the signed event, never from a model.
+
+    `address` is a URL for `callback` and `github_issue`, a GraphQL node id for `github_discussion`.
+    """
+
+    channel: Literal["callback", "github_issue", "github_discussion"]
+    address: str
+    source: str
+
+
+class Request(Record):
+    """An inbound event as its source reads it.
+
+    `event_id` is the sender's own id of the thing asked (an issue, a ticket), echoed in the reply.
+    `thread` joins cases of one conversation for memory; `link` is a page a person can open.
+    """
+
+    source: str
+    event_id: str
+    subject: str
+    text: str
+    author: str
+    thread: str
+    destination: Destination
+    link: str | None = None
+    received_at: str
+
+    @property
+    def thread_key(self) -> str:
+        """The thread as keys and execution state may hold it: hashed, since it may be somebody's address."""
+        return sha256_hex(f"{self.source}\0{self.thread}")
+
+
+class Intake(Record):
+    """The body of a message on the intake queue: ids only, the raw event lies in S3 under `raw_key`."""
+
+    tenant: str
+    case_id: str
+    source: str
+    raw_key: str
+    received_at: str
+    run: int = 1
+
+
+# What was found
+
+
+class Passage(Record):
+    """A piece of evidence. `marker` is its number in prompts; offsets of citations count into `text`."""
+
+    marker: int = Field(ge=1)
+    passage_id: str
+    document: str
+    text: str
+    source_uri: str
+    score: Score
+
+
+class Found(Record):
+    """What one step of the plan found: the object stored under the step's index."""
+
+    query: str
+    passages: list[Passage]
+
+
+class Recollection(Record):
+    """An earlier case of the same thread: what was asked and what was answered."""
+
+    case_id: str
+    at: str
+    subject: str
+    answer: str
+
+
+class PlanStep(Record):
+    query: str
+    purpose: str
+
+
+class Plan(Record):
+    steps: list[PlanStep] = Field(min_length=1, max_length=3)
+    risk: Risk
+    risk_reason: str
+
+
+# What was written
+
+
+class Citation(Record):
+    """An exact quote: `passage.text[start:end] == quote`, checked wherever a citation is made."""
+
+    marker: int
+    passage_id: str
+    document: str
+    quote: str
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    source_uri: str
+
+
+class Claim(Record):
+    """A sentence of the draft and how the evidence bears on it. Offsets count into the draft's text."""
+
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    verdict: Literal["supported", "unsupported", "contradicted"]
+    score: Score
+    markers: list[int] = []
+
+
+class ProposedAction(Record):
+    name: str
+    arguments: dict[str, JsonValue] = {}
+
+
+class Draft(Record):
+    """A proposed reply. `text` carries its citations as `[1]` after the sentence they belong to."""
+
+    text: str
+    claims: list[Claim] = []
+    citations: list[Citation] = []
+    actions: list[ProposedAction] = []
+    answered: bool = True
+    engine: str
+
+
+class Finding(Record):
+    """What the reviewer holds against a draft. `claim` is the index of the claim, or None for the whole."""
+
+    claim: int | None = None
+    problem: str
+
+
+class Review(Record):
+    """The reviewer's verdict. `score` is the model's view, `support` the share of claims found supported."""
+
+    verdict: Literal["accept", "revise"]
+    score: Score
+    support: Score
+    unsupported: int = Field(ge=0)
+    summary: str
+    findings: list[Finding] = []
+
+
+# What it took
+
+
+class ModelCall(Record):
+    """One paid call. `input_tokens` excludes cache reads and writes, which are counted apart.
+
+    `latency_ms` is wall time seen by us, `ttft_ms` the time to the first token where the answer was
+    streamed, `cost_usd` None where no price is known for the model.
+    """
+
+    role: str
+    model_id: str
+    prompt: str | None = None
+    input_tokens: int = Field(ge=0)
+    output_tokens: int = Field(ge=0)
+    cache_read_tokens: int = Field(default=0, ge=0)
+    cache_write_tokens: int = Field(default=0, ge=0)
+    latency_ms: float = Field(ge=0)
+    ttft_ms: float | None = None
+    cost_usd: Decimal | None = None
+
+
+class StepRecord(Record):
+    """That a state did its work in a round: what the timeline shows and what the case cost."""
+
+    state: str
+    round: int
+    at: str
+    detail: dict[str, JsonValue] = {}
+    calls: list[ModelCall] = []
+
+
+class Round(Record):
+    """One pass of writing and reviewing. `feedback` is what the draft was asked to change."""
+
+    number: int = Field(ge=1)
+    feedback: str | None = None
+    draft: Draft | None = None
+    review: Review | None = None
+
+
+class CaseFile(Record):
+    """Everything with text in it that a case has gathered. Lives in S3 alone, under `CaseRef.prefix`."""
+
+    tenant: str
+    case_id: str
+    request: Request
+    memory: list[Recollection] = []
+    plan: Plan | None = None
+    passages: list[Passage] = []
+    rounds: list[Round] = []
+    steps: list[StepRecord] = []
+
+    @property
+    def ref(self) -> CaseRef:
+        return CaseRef(tenant=self.tenant, case_id=self.case_id)
+
+    def round(self, number: int) -> Round | None:
+        return next((r for r in self.rounds if r.number == number), None)
+
+    def step(self, state: str, round_number: int) -> StepRecord | None:
+        return next((s for s in self.steps if s.state == state and s.round == round_number), None)
+
+    def calls(self) -> list[ModelCall]:
+        return [call for step in self.steps for call in step.calls]
+
+    def cost_usd(self) -> Decimal:
+        return sum((call.cost_usd for call in self.calls() if call.cost_usd is not None), Decimal(0))
+
+
+# What a person decides
+
+
+class PolicyRef(Record):
+    name: str
+    version: int
+
+
+class Evidence(Record):
+    """A passage as the signed document names it: its id and the SHA-256 of its text in hexadecimal."""
+
+    marker: int
+    passage_id: str
+    text_sha256: str
+
+
+class Proposal(Record):
+    """What a person is shown and signs and what delivery sends: canonical JSON, hashed as stored."""
+
+    approval_id: str
+    tenant: str
+    case_id: str
+    event_id: str
+    text: str
+    citations: list[Citation]
+    claims: list[Claim]
+    actions: list[ProposedAction]
+    destination: Destination
+    evidence: list[Evidence]
+    policy: PolicyRef
+    reason: str | None = None
+
+
+class Terms(Record):
+    """What a policy asks for: whether a person must sign, and how long people are asked.
+
+    After `deadline_s` seconds the approval escalates, after `escalation_s` more it expires.
+    """
+
+    needed: bool
+    deadline_s: int = Field(gt=0)
+    escalation_s: int = Field(gt=0)
+    policy: PolicyRef
+
+
+Verdict = Literal["approve", "edit", "respond", "reject"]
+
+
+class DecisionBody(BaseModel):
+    """The body of `POST /approvals/{approval_id}/decision`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    verdict: Verdict
+    text: str | None = Field(default=None, max_length=65_536)
+    reason: str | None = Field(default=None, max_length=8_192)
+    shown_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class DecisionDocument(Record):
+    """Why a person decided so. Kept in S3, as words are."""
+
+    approval_id: str
+    version: int
+    verdict: Verdict
+    decided_by: str
+    decided_at: str
+    channel: str
+    reason: str | None = None
+
+
+class ApprovalStatus(StrEnum):
+    PENDING = "pending"
+    DECIDED = "decided"
+    EXPIRED = "expired"
+
+
+class Approval(Record):
+    """The approval row, the arbiter of a decision. Its task token goes to Step Functions and nowhere else."""
+
+    tenant: str
+    case_id: str
+    approval_id: str
+    version: int
+    round: int
+    status: ApprovalStatus
+    subject: str
+    requested_at: str
+    expires_at: str
+    shown_sha256: str
+    proposal_key: str
+    policy: PolicyRef
+    risk: Risk
+    reviewer_score: Score | None = None
+    has_draft: bool = True
+    escalated: bool = False
+    reason: str | None = None
+    task_token: str | None = Field(default=None, repr=False)
+    verdict: Verdict | None = None
+    decided_by: str | None = None
+    decided_at: str | None = None
+    channel: str | None = None
+    decision_key: str | None = None
+    signed_key: str | None = None
+    signed_sha256: str | None = None
+
+
+class Delivery(Record):
+    """The body of a message on the delivery queue."""
+
+    tenant: str
+    case_id: str
+    approval_id: str
+    attempt: int = Field(ge=1)
+    task_token: str = Field(repr=False)
+
+
+class LedgerEvent(Record):
+    """One line of a case's history. `detail` holds ids, scores, hashes and codes; no customer text."""
+
+    at: str
+    event: str
+    actor: str
+    detail: dict[str, JsonValue] = {}
+
+
+class CaseHead(Record):
+    """The row a list of cases shows."""
+
+    tenant: str
+    case_id: str
+    source: str
+    subject: str
+    status: CaseStatus
+    created_at: str
+    updated_at: str
+    approval_id: str | None = None
+    outcome: str | None = None
+    run: int = 1
+
+
+def canonical_json(value: Any) -> bytes:
+    """UTF-8 JSON with sorted keys and no spaces.
+
+    The same value always gives the same bytes, so a hash over them can be checked later.
+    """
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    return json.dumps(
+        value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+    ).encode()
+
+
+def sha256_hex(data: bytes | str) -> str:
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
