@@ -1,0 +1,1 @@
+"""The knowledge layer: finding passages, and checking sentences against them."""
