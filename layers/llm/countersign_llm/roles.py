@@ -1,0 +1,222 @@
+"""The roles over one model: planner, writer, reviewer.
+
+Each takes what it needs to know, asks for one typed answer, and returns it with every call it paid for. An
+answer that fits no schema is asked for once more, with what was wrong. All raise ModelThrottled,
+ModelUnavailable, ModelRefused and ModelOutputInvalid; the `calls` of the error were paid for as well.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from xml.sax.saxutils import escape
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from pydantic import BaseModel, ValidationError
+
+from countersign.errors import ModelOutputInvalid, ModelRefused, StepError
+from countersign.models import Draft, ModelCall, Passage, Plan, PlanStep, Recollection, Request
+from countersign_llm.model import named_errors
+from countersign_llm.prompts import Markup, Prompt, element, lines, load_prompt
+from countersign_llm.schemas import DraftReview, WorkPlan, WrittenDraft
+from countersign_llm.usage import from_langchain
+
+_ATTEMPTS = 2
+_REFUSALS = frozenset({"guardrail_intervened", "content_filtered", "model_context_window_exceeded"})
+_LONGEST_REQUEST = 24_000
+_LONGEST_PASSAGE = 8_000
+_LONGEST_RECOLLECTION = 2_000
+_LONGEST_FEEDBACK = 8_000
+"""Characters. What a prompt may hold is bounded whatever came in; a case file keeps all of it."""
+
+
+def plan(
+    model: BaseChatModel, request: Request, memory: Sequence[Recollection]
+) -> tuple[Plan, list[ModelCall]]:
+    """What to search for, and how risky a reply is."""
+    values = {**_asked(request), "memory": _memory(memory)}
+    answer, calls = _ask(model, load_prompt("plan_work"), values, WorkPlan)
+    steps = [PlanStep(query=step.query, purpose=step.purpose) for step in answer.steps]
+    return Plan(steps=steps, risk=answer.risk, risk_reason=answer.risk_reason), calls
+
+
+def write(
+    model: BaseChatModel,
+    request: Request,
+    passages: Sequence[Passage],
+    memory: Sequence[Recollection] = (),
+    feedback: str | None = None,
+    previous: Draft | None = None,
+) -> tuple[WrittenDraft, list[ModelCall]]:
+    """A draft from `passages`. The answer is streamed where the model can, to measure its first token.
+
+    `feedback` is what `previous` was asked to change. Markers in the draft are the model's and unchecked.
+    """
+    values = {
+        **_asked(request),
+        "passages": _passages(passages),
+        "memory": _memory(memory),
+        "previous": _excerpt(previous.text, _LONGEST_REQUEST) if previous else "",
+        "feedback": _excerpt(feedback or "", _LONGEST_FEEDBACK),
+    }
+    streaming = model.model_copy(update={"streaming": True})
+    return _ask(streaming, load_prompt("write_draft"), values, WrittenDraft)
+
+
+def review(
+    model: BaseChatModel, request: Request, passages: Sequence[Passage], draft: Draft
+) -> tuple[DraftReview, list[ModelCall]]:
+    """The model's view of `draft`. Sentences are numbered from 1 in the order of its claims."""
+    values = {**_asked(request), "passages": _passages(passages), "draft": _sentences(draft)}
+    return _ask(model, load_prompt("review_draft"), values, DraftReview)
+
+
+def _ask[Answer: BaseModel](
+    model: BaseChatModel, prompt: Prompt, values: Mapping[str, str], schema: type[Answer]
+) -> tuple[Answer, list[ModelCall]]:
+    messages = _messages(model, prompt, values)
+    structured = model.with_structured_output(schema, include_raw=True)
+    calls: list[ModelCall] = []
+    problem = ""
+    for _ in range(_ATTEMPTS):
+        first_token = _FirstToken()
+        started = time.perf_counter()
+        asked = [*messages, HumanMessage(_complaint(problem, schema))] if problem else messages
+        with _paid(calls), named_errors():
+            result = structured.invoke(asked, config={"callbacks": [first_token]})
+        latency_ms = (time.perf_counter() - started) * 1000
+        raw: AIMessage = result["raw"]  # type: ignore[index]  # include_raw makes it a dict
+        calls.append(_call(model, prompt, raw, latency_ms, first_token.after_ms(started)))
+        stop = raw.response_metadata.get("stopReason")
+        if stop in _REFUSALS:
+            raise ModelRefused(f"the {prompt.header.role}'s answer ended with {stop}", calls=calls)
+        parsed = result["parsed"]  # type: ignore[index]
+        if isinstance(parsed, schema):
+            return parsed, calls
+        problem = _problem(result["parsing_error"], stop)  # type: ignore[index]
+    raise ModelOutputInvalid(f"no {schema.__name__} from the {prompt.header.role}: {problem}", calls=calls)
+
+
+@contextmanager
+def _paid(calls: Sequence[ModelCall]) -> Iterator[None]:
+    """Put what was paid for before on an error."""
+    try:
+        yield
+    except StepError as error:
+        error.calls = tuple(calls)
+        raise
+
+
+def _messages(model: BaseChatModel, prompt: Prompt, values: Mapping[str, str]) -> list[BaseMessage]:
+    system: list[str | dict[Any, Any]] = [{"type": "text", "text": prompt.system}]
+    if getattr(model, "prompt_caching", False):
+        system.append({"cachePoint": {"type": "default"}})
+    return [SystemMessage(system), HumanMessage(prompt.render(values))]
+
+
+def _call(
+    model: BaseChatModel, prompt: Prompt, raw: AIMessage, latency_ms: float, ttft_ms: float | None
+) -> ModelCall:
+    model_id = str(getattr(model, "model_id", "") or raw.response_metadata.get("model_name", ""))
+    return from_langchain(
+        raw.usage_metadata,
+        role=prompt.header.role,
+        model_id=model_id,
+        priced_as=getattr(model, "base_model_id", None),
+        prompt=prompt.label,
+        latency_ms=latency_ms,
+        ttft_ms=ttft_ms,
+    )
+
+
+def _problem(error: BaseException | None, stop: object) -> str:
+    """What was wrong with an answer, without repeating any of it."""
+    if stop == "max_tokens":
+        return "the answer was cut off: it must be shorter"
+    while error is not None and not isinstance(error, ValidationError):
+        error = error.__cause__ or error.__context__
+    if error is None:
+        return "the tool was not called with valid JSON"
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults[:8])
+
+
+def _complaint(problem: str, schema: type[BaseModel]) -> str:
+    return (
+        f"<invalid_answer>{escape(problem)}</invalid_answer>\n"
+        f"Your last answer to this could not be used. Call the tool {schema.__name__} again and mend what "
+        "<invalid_answer> says."
+    )
+
+
+def _asked(request: Request) -> dict[str, str]:
+    return {
+        "subject": _excerpt(request.subject, _LONGEST_REQUEST),
+        "text": _excerpt(request.text, _LONGEST_REQUEST),
+    }
+
+
+def _passages(passages: Sequence[Passage]) -> Markup:
+    return lines(
+        element(
+            "passage",
+            _excerpt(passage.text, _LONGEST_PASSAGE),
+            marker=passage.marker,
+            document=passage.document,
+        )
+        for passage in passages
+    )
+
+
+def _memory(memory: Sequence[Recollection]) -> Markup:
+    return lines(
+        element(
+            "earlier",
+            lines(
+                [
+                    element("subject", _excerpt(earlier.subject, _LONGEST_RECOLLECTION)),
+                    element("answer", _excerpt(earlier.answer, _LONGEST_RECOLLECTION)),
+                ]
+            ),
+            at=earlier.at,
+        )
+        for earlier in memory
+    )
+
+
+def _sentences(draft: Draft) -> Markup:
+    return lines(
+        element(
+            "sentence",
+            " ".join(draft.text[claim.start : claim.end].split()),
+            number=number,
+            citations=",".join(map(str, claim.markers)),
+        )
+        for number, claim in enumerate(draft.claims, 1)
+    )
+
+
+def _excerpt(text: str, limit: int) -> str:
+    """The text, or its beginning and its end with a note of how much was left out between them."""
+    if len(text) <= limit:
+        return text
+    head, tail = text[: limit * 3 // 4], text[len(text) - limit // 4 :]
+    return f"{head}\n[… {len(text) - len(head) - len(tail)} characters left out …]\n{tail}"
+
+
+class _FirstToken(BaseCallbackHandler):
+    """Notes when the first part of an answer came in."""
+
+    def __init__(self) -> None:
+        self._at: float | None = None
+
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
+        """The stream opens with an event that holds nothing yet; that one is no token."""
+        if self._at is None and (token or (chunk is not None and chunk.message.content)):
+            self._at = time.perf_counter()
+
+    def after_ms(self, started: float) -> float | None:
+        """Milliseconds from `started`, or None for an answer that came at once."""
+        return None if self._at is None else (self._at - started) * 1000
