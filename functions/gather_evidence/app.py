@@ -1,0 +1,42 @@
+"""Gather Evidence: the researcher looks up one step of the plan in the tenant's knowledge."""
+
+from collections.abc import Callable
+from typing import Any
+
+from countersign import deployment
+from countersign.case_file import CaseFiles, evidence_key
+from countersign.errors import CaseFileMissing
+from countersign.models import CaseRef, Found, Passage, canonical_json
+from countersign.observability import LambdaContext, observed
+from countersign.settings import settings
+from countersign_knowledge.retrieval import retrieve
+
+type Retriever = Callable[[str, str], list[Passage]]
+
+
+@observed
+def handler(
+    event: dict[str, Any],
+    context: LambdaContext,
+    files: CaseFiles | None = None,
+    retriever: Retriever | None = None,
+) -> dict[str, Any]:
+    """Takes tenant, case_id, index (of the plan's step, from 0); returns how much was found, and how good."""
+    files, retriever = files or deployment.case_files(), retriever or ask_knowledge_base
+    ref, index = CaseRef(tenant=event["tenant"], case_id=event["case_id"]), int(event["index"])
+    plan = files.read(ref).plan
+    if plan is None:
+        raise CaseFileMissing(f"case {ref.case_id} has no plan to gather evidence for")
+    step = plan.steps[index]
+    found = Found(query=step.query, passages=retriever(step.query, ref.tenant))
+    key = evidence_key(ref, index)
+    if not files.put_once(key, canonical_json(found)):
+        # An earlier run of this step was cut off after it had stored; what it found stands.
+        found = files.get_model(key, Found)
+    scores = [passage.score for passage in found.passages]
+    return {"found": len(scores), "best_score": max(scores, default=0.0)}
+
+
+def ask_knowledge_base(query: str, tenant: str) -> list[Passage]:
+    client = deployment.client("bedrock-agent-runtime", retries=False)
+    return retrieve(client, settings().knowledge_base_id, query, tenant)
