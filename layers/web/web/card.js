@@ -1,0 +1,273 @@
+// The evidence card: what was asked, what would be sent, what it rests on, what it cost.
+import { theCase } from "./api.js";
+import { percent, riskChip, verdictChip } from "./chips.js";
+import { absolute, age, deadline } from "./clock.js";
+import { chip, element, outsideLink } from "./dom.js";
+import { draftText, passageNode } from "./draft.js";
+import { hiddenCount, literal } from "./text.js";
+
+const CHANNELS = {
+  callback: "Callback address of the sender",
+  github_issue: "Comment on a GitHub issue",
+  github_discussion: "Reply in a GitHub discussion",
+};
+
+const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
+
+/** The draft of a card; a case whose models failed has none, which reads as an empty one. */
+export const draftOf = (card) => card.draft ?? { text: "", claims: [], citations: [], actions: [] };
+
+/** What a person should know before this goes out, each in one sentence; empty where nothing stands out. */
+export function warnings(card) {
+  const draft = draftOf(card);
+  const count = (verdict) => draft.claims.filter((claim) => claim.verdict === verdict).length;
+  const found = [];
+  const contradicted = count("contradicted");
+  const unsupported = count("unsupported");
+  const hidden = hiddenCount(card.will_send);
+  if (contradicted) found.push(`The evidence contradicts ${plural(contradicted, "claim")}.`);
+  if (unsupported) found.push(`The evidence does not support ${plural(unsupported, "claim")}.`);
+  if (hidden)
+    found.push(`The reply holds hidden or look-alike characters in ${plural(hidden, "place")}, shown as labels.`);
+  if (card.risk === "high") found.push("The request was judged high risk.");
+  if (card.review?.verdict === "revise") found.push("The reviewer would revise this draft.");
+  if (draft.actions.length) found.push(`Approving also allows ${plural(draft.actions.length, "proposed action")}.`);
+  return found;
+}
+
+/** Channel and address, the address literally. */
+export function destinationLine(destination) {
+  return element(
+    "p.destination",
+    element("span.destination-channel", CHANNELS[destination.channel] ?? destination.channel),
+    element("span.address.literal", literal(destination.address)),
+  );
+}
+
+/** The exact body that goes out. */
+export const willSend = (card) =>
+  element(
+    "div.literal.body",
+    { tabindex: "0", role: "region", "aria-label": "Exactly what will be sent" },
+    literal(card.will_send),
+  );
+
+const section = (title, ...content) => element("section", element("h3", title), ...content);
+
+const hiddenNote = (text) => {
+  const count = hiddenCount(text);
+  const words = `Hidden or look-alike characters in ${plural(count, "place")}, shown as labels.`;
+  return count > 0 && element("p.notice.notice-warn", words);
+};
+
+function requestSection({ request }) {
+  return section(
+    "Request",
+    hiddenNote(request.subject + "\n" + request.text),
+    element(
+      "div.literal.asked",
+      { tabindex: "0", role: "region", "aria-label": "Text of the request" },
+      literal(request.text),
+    ),
+  );
+}
+
+function draftSection(card) {
+  const draft = draftOf(card);
+  if (!draft.text) {
+    return section("Draft", element("p.empty", "There is no draft. Write the reply yourself, or reject."));
+  }
+  const count = (verdict) => `${draft.claims.filter((claim) => claim.verdict === verdict).length} ${verdict}`;
+  const counts = ["supported", "unsupported", "contradicted"].map(count).join(", ");
+  const legend = draft.claims.length > 0 && element("p.hint", `Claims: ${counts}. Numbers open the quoted passage.`);
+  return section("Draft", hiddenNote(draft.text), draftText(draft, card.passages), legend);
+}
+
+function actionsSection(card) {
+  const { actions } = draftOf(card);
+  if (!actions.length) return null;
+  return section(
+    "Proposed actions",
+    element(
+      "ul.plain",
+      actions.map((action) =>
+        element(
+          "li",
+          element("code", literal(action.name)),
+          element("div.literal.body", literal(JSON.stringify(action.arguments, null, 2))),
+        ),
+      ),
+    ),
+  );
+}
+
+function sendSection(card) {
+  const where = destinationLine(card.destination);
+  if (!card.will_send) return section("Goes to", where);
+  return section(
+    card.decision ? "Proposed to be sent" : "Will be sent",
+    where,
+    element(
+      "details",
+      element("summary", `Exact body, ${plural(Array.from(card.will_send).length, "character")}`),
+      willSend(card),
+    ),
+  );
+}
+
+function reviewSection({ review }) {
+  if (!review) return section("Review", element("p.empty", "No review was made."));
+  return section(
+    "Review",
+    element(
+      "p.chips",
+      chip(
+        review.verdict === "accept" ? "reviewer accepts" : "reviewer would revise",
+        review.verdict === "accept" ? "good" : "warn",
+      ),
+      chip(`score ${percent(review.score)}`),
+      chip(`support ${percent(review.support)}`),
+    ),
+    review.summary && element("p.literal", literal(review.summary)),
+    review.findings.length > 0 &&
+      element(
+        "ul.findings",
+        review.findings.map(({ claim, problem }) =>
+          element(
+            "li.literal",
+            Number.isInteger(claim) ? element("b", `Claim ${claim + 1}: `) : null,
+            literal(problem),
+          ),
+        ),
+      ),
+  );
+}
+
+function evidenceSection(card) {
+  const { citations } = draftOf(card);
+  return section(
+    "Evidence",
+    card.passages.length
+      ? card.passages.map((passage) => passageNode(passage, citations))
+      : element("p.empty", "Nothing was found in the knowledge."),
+  );
+}
+
+function costSection(card) {
+  const { input_tokens: read, output_tokens: written, model_calls: calls } = card.usage;
+  const fact = (name, ...value) => element("div", element("dt", name), element("dd", ...value));
+  return section(
+    "Cost and policy",
+    element(
+      "dl.facts",
+      fact("Cost so far", `$${card.cost_usd}`),
+      fact("Model calls", String(calls)),
+      fact("Tokens", `${read.toLocaleString()} in, ${written.toLocaleString()} out`),
+      fact("Policy", literal(card.policy.name), ` v${card.policy.version}`),
+      fact("Approval", `version ${card.version}`),
+      fact("Case", element("code", card.case_id)),
+    ),
+  );
+}
+
+/** The case's history, fetched whenever it is opened. */
+function historySection(card) {
+  const content = element("div", { "aria-live": "polite" });
+  const line = ({ at, event, actor }) =>
+    element(
+      "li",
+      element("time", { datetime: at }, absolute(at)),
+      element("span", literal(event.replaceAll("_", " "))),
+      element("span.hint", literal(actor)),
+    );
+  const load = async () => {
+    try {
+      const { status, timeline } = await theCase(card.case_id);
+      const state = element("p", "The case is ", element("b", status.replaceAll("_", " ")), ".");
+      content.replaceChildren(state, element("ol.timeline", timeline.map(line)));
+    } catch {
+      content.replaceChildren("The history could not be loaded. Close and open it to try again.");
+    }
+  };
+  const ontoggle = (event) => event.target.open && load();
+  return element("details.history", { ontoggle }, element("summary", "History of the case"), content);
+}
+
+function banner(card) {
+  const { decision } = card;
+  if (decision) {
+    return element(
+      "p.notice",
+      verdictChip(decision.verdict),
+      decision.decided_by ? [" by ", element("b", literal(decision.decided_by))] : [],
+      ` on ${absolute(decision.decided_at)}`,
+      decision.reason ? [": “", literal(decision.reason), "”"] : ["."],
+    );
+  }
+  if (card.status !== "pending") return element("p.notice.notice-warn", "The deadline has passed; nothing was sent.");
+  if (card.reason) {
+    return element("p.notice.notice-warn", element("b", "This one needs you: "), literal(card.reason));
+  }
+  return null;
+}
+
+function header(card) {
+  const { request } = card;
+  return element(
+    "header.card-head",
+    element("a.back", { href: "#view=" + (card.status === "pending" ? "pending" : "decided") }, "‹ All approvals"),
+    element("h2", { id: "card-title", tabindex: "-1" }, literal(card.subject || "(no subject)")),
+    element(
+      "p.byline",
+      literal(request.source),
+      " · ",
+      literal(request.author || "unknown author"),
+      " · received ",
+      age(request.received_at),
+      request.link ? [" · ", outsideLink(request.link, element("span", literal(request.link)))] : [],
+    ),
+    element(
+      "p.chips",
+      riskChip(card.risk),
+      card.escalated && chip("escalated", "warn"),
+      card.status === "pending" && element("span.chip", deadline(card.expires_at)),
+    ),
+  );
+}
+
+/** The bar of decisions. `choose(verdict)` is called with approve, edit, respond or reject. */
+function actionBar(card, choose) {
+  if (card.status !== "pending" || card.decision) return null;
+  const hasDraft = draftOf(card).text !== "";
+  const button = (verdict, label, key, kind = "", disabled = false) =>
+    element(
+      "button" + kind,
+      { type: "button", "data-verdict": verdict, "aria-keyshortcuts": key, disabled, onclick: () => choose(verdict) },
+      label,
+      element("kbd", { "aria-hidden": "true" }, key),
+    );
+  return element(
+    "div.actions",
+    { role: "group", "aria-label": "Decision" },
+    button("approve", "Approve", "a", hasDraft ? ".primary" : "", !hasDraft),
+    button("edit", hasDraft ? "Edit" : "Write reply", "e", hasDraft ? "" : ".primary"),
+    button("respond", "Send back", "s"),
+    button("reject", "Reject", "r", ".danger"),
+  );
+}
+
+/** The whole card as one element. */
+export function cardNode(card, choose) {
+  return element(
+    "article.card",
+    { "aria-labelledby": "card-title" },
+    header(card),
+    banner(card),
+    element(
+      "div.columns",
+      element("div", requestSection(card), draftSection(card), actionsSection(card), sendSection(card)),
+      element("div", reviewSection(card), evidenceSection(card), costSection(card), historySection(card)),
+    ),
+    actionBar(card, choose),
+  );
+}

@@ -1,0 +1,111 @@
+// A draft with its claims marked and its citations to open, and the passages they point into.
+import { percent } from "./chips.js";
+import { byId, element, spoken } from "./dom.js";
+import { literal, Points } from "./text.js";
+
+const SIGNS = { supported: "✓", unsupported: "?", contradicted: "✗" };
+const MARKER = /\[(\d{1,3})\]/g;
+
+function marker(number, sources) {
+  const text = `[${number}]`;
+  const source = sources.get(Number(number));
+  if (!source) {
+    return element("span.cite.cite-lost", { title: "No passage has this number" }, text, spoken(" no such source"));
+  }
+  const label = `Source ${number}: ${source}`;
+  return element(
+    "button.cite",
+    { type: "button", title: label, "aria-label": label, onclick: () => openPassage(number) },
+    text,
+  );
+}
+
+/** Literal text in which `[n]` opens passage n. */
+function withMarkers(text, sources) {
+  const nodes = [];
+  let from = 0;
+  for (const match of text.matchAll(MARKER)) {
+    nodes.push(...literal(text.slice(from, match.index)), marker(match[1], sources));
+    from = match.index + match[0].length;
+  }
+  nodes.push(...literal(text.slice(from)));
+  return nodes;
+}
+
+function claimNode(text, claim, sources) {
+  return element(
+    `span.claim.claim-${claim.verdict}`,
+    { title: `${claim.verdict}, support ${percent(claim.score)}` },
+    element("span.claim-sign", { "aria-hidden": "true" }, SIGNS[claim.verdict] ?? "?"),
+    spoken(` ${claim.verdict}: `),
+    withMarkers(text, sources),
+    claim.verdict !== "supported" && element("span.claim-tag", { "aria-hidden": "true" }, claim.verdict),
+  );
+}
+
+/** The draft's text: claims marked by how the evidence bears on them, by sign, line and words, not by colour alone. */
+export function draftText(draft, passages) {
+  const points = new Points(draft.text);
+  const sources = new Map(passages.map((passage) => [passage.marker, passage.document]));
+  const nodes = [];
+  let from = 0;
+  for (const claim of [...draft.claims].sort((a, b) => a.start - b.start)) {
+    const start = Math.max(claim.start, from);
+    const end = Math.min(claim.end, points.length);
+    if (end <= start) continue;
+    nodes.push(...withMarkers(points.slice(from, start), sources), claimNode(points.slice(start, end), claim, sources));
+    from = end;
+  }
+  nodes.push(...withMarkers(points.slice(from, points.length), sources));
+  return element("div.draft.literal", nodes);
+}
+
+/** A passage with the quoted ranges highlighted; overlapping quotes are joined. */
+function passageText(passage, citations) {
+  const points = new Points(passage.text);
+  const nodes = [];
+  let from = 0;
+  for (const { start, end } of [...citations].sort((a, b) => a.start - b.start)) {
+    const first = Math.max(start, from);
+    const last = Math.min(end, points.length);
+    if (last <= first) continue;
+    nodes.push(...literal(points.slice(from, first)), element("mark", literal(points.slice(first, last))));
+    from = last;
+  }
+  nodes.push(...literal(points.slice(from, points.length)));
+  return element("div.literal.passage-text", nodes);
+}
+
+/** One source: closed it shows its document and score, open its text with the exact quotes marked. */
+export function passageNode(passage, citations) {
+  const points = new Points(passage.text);
+  const own = citations.filter((c) => c.marker === passage.marker && c.passage_id === passage.passage_id);
+  const exact = own.filter((c) => points.slice(c.start, c.end) === c.quote);
+  const wrong = own.filter((c) => !exact.includes(c));
+  return element(
+    "details.passage",
+    { id: `passage-${passage.marker}` },
+    element(
+      "summary",
+      element("span.cite", `[${passage.marker}]`),
+      " ",
+      element("span.passage-name", literal(passage.document)),
+      " ",
+      element("span.passage-score", own.length ? "" : "not cited · ", `score ${passage.score.toFixed(2)}`),
+    ),
+    passageText(passage, exact),
+    wrong.map((c) => element("p.notice.notice-bad", "Quoted, but not found in the passage: “", literal(c.quote), "”")),
+    element("p.hint.literal", literal(passage.source_uri)),
+  );
+}
+
+/** Open passage `number`, bring its first quote into view and focus it. */
+export function openPassage(number) {
+  const passage = byId(`passage-${number}`);
+  if (!passage) return;
+  passage.open = true;
+  passage.querySelector("summary").focus({ preventScroll: true });
+  (passage.querySelector("mark") ?? passage).scrollIntoView({ block: "center" });
+  passage.classList.remove("passage-shown");
+  requestAnimationFrame(() => passage.classList.add("passage-shown"));
+}
