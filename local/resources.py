@@ -227,7 +227,7 @@ _OURS = {
 }
 
 
-def _stable_name(resource_type: str, stack_name: str, logical_id: str) -> str:
+def stable_name(resource_type: str, stack_name: str, logical_id: str) -> str:
     """A physical name as CloudFormation makes them, but the same in every run."""
     suffix = short_id(logical_id, 12)
     if resource_type == "AWS::S3::Bucket":
@@ -244,7 +244,7 @@ def creatable(types: set[str]) -> Iterator[None]:
     models.update(_OURS)
     models.update({kind: StandIn for kind in types - models.keys() if not kind.startswith("Custom::")})
     try:
-        with replaced(parsing, "generate_resource_name", _stable_name):
+        with replaced(parsing, "generate_resource_name", stable_name):
             yield
     finally:
         models.clear()

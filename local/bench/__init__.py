@@ -1,0 +1,1 @@
+"""`countersign bench`: what is measured, and how."""
