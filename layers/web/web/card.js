@@ -1,10 +1,11 @@
 // The evidence card: what was asked, what would be sent, what it rests on, what it cost.
-import { theCase } from "./api.js";
 import { percent, riskChip, verdictChip } from "./chips.js";
 import { absolute, age, deadline } from "./clock.js";
 import { chip, element, outsideLink } from "./dom.js";
-import { draftText, passageNode } from "./draft.js";
+import { draftText, passageNode, showClaim } from "./draft.js";
+import { caseState, historySection } from "./history.js";
 import { hiddenCount, literal } from "./text.js";
+import { forget, unsent } from "./typed.js";
 
 const CHANNELS = {
   callback: "Callback address of the sender",
@@ -14,8 +15,17 @@ const CHANNELS = {
 
 const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
+/** Whether a person can still decide this card, as far as it tells. */
+export const isOpen = (card) => card.status === "pending" && !card.decision;
+
 /** The draft of a card; a case whose models failed has none, which reads as an empty one. */
 export const draftOf = (card) => card.draft ?? { text: "", claims: [], citations: [], actions: [] };
+
+/** That a decision allows actions besides the reply; empty where the draft proposes none. */
+export function actionWarning(card) {
+  const { actions } = draftOf(card);
+  return actions.length ? [`Approving also allows ${plural(actions.length, "proposed action")}.`] : [];
+}
 
 /** What a person should know before this goes out, each in one sentence; empty where nothing stands out. */
 export function warnings(card) {
@@ -31,8 +41,7 @@ export function warnings(card) {
     found.push(`The reply holds hidden or look-alike characters in ${plural(hidden, "place")}, shown as labels.`);
   if (card.risk === "high") found.push("The request was judged high risk.");
   if (card.review?.verdict === "revise") found.push("The reviewer would revise this draft.");
-  if (draft.actions.length) found.push(`Approving also allows ${plural(draft.actions.length, "proposed action")}.`);
-  return found;
+  return [...found, ...actionWarning(card)];
 }
 
 /** Channel and address, the address literally. */
@@ -135,7 +144,10 @@ function reviewSection({ review }) {
         review.findings.map(({ claim, problem }) =>
           element(
             "li.literal",
-            Number.isInteger(claim) ? element("b", `Claim ${claim + 1}: `) : null,
+            Number.isInteger(claim) && [
+              element("button.link", { type: "button", onclick: () => showClaim(claim) }, `Claim ${claim + 1}`),
+              ": ",
+            ],
             literal(problem),
           ),
         ),
@@ -170,29 +182,6 @@ function costSection(card) {
   );
 }
 
-/** The case's history, fetched whenever it is opened. */
-function historySection(card) {
-  const content = element("div", { "aria-live": "polite" });
-  const line = ({ at, event, actor }) =>
-    element(
-      "li",
-      element("time", { datetime: at }, absolute(at)),
-      element("span", literal(event.replaceAll("_", " "))),
-      element("span.hint", literal(actor)),
-    );
-  const load = async () => {
-    try {
-      const { status, timeline } = await theCase(card.case_id);
-      const state = element("p", "The case is ", element("b", status.replaceAll("_", " ")), ".");
-      content.replaceChildren(state, element("ol.timeline", timeline.map(line)));
-    } catch {
-      content.replaceChildren("The history could not be loaded. Close and open it to try again.");
-    }
-  };
-  const ontoggle = (event) => event.target.open && load();
-  return element("details.history", { ontoggle }, element("summary", "History of the case"), content);
-}
-
 function banner(card) {
   const { decision } = card;
   if (decision) {
@@ -201,14 +190,39 @@ function banner(card) {
       verdictChip(decision.verdict),
       decision.decided_by ? [" by ", element("b", literal(decision.decided_by))] : [],
       ` on ${absolute(decision.decided_at)}`,
-      decision.reason ? [": “", literal(decision.reason), "”"] : ["."],
+      decision.reason ? [": “", literal(decision.reason), "” "] : [". "],
+      caseState(card),
     );
   }
-  if (card.status !== "pending") return element("p.notice.notice-warn", "The deadline has passed; nothing was sent.");
+  if (card.status !== "pending") {
+    return element("p.notice.notice-warn", "The deadline has passed; nothing was sent. ", caseState(card));
+  }
   if (card.reason) {
     return element("p.notice.notice-warn", element("b", "This one needs you: "), literal(card.reason));
   }
   return null;
+}
+
+/** Text that was typed for a card which can no longer be decided: to be copied, never lost without a word. */
+function unsentSection(card) {
+  const entries = isOpen(card) ? [] : unsent(card.approval_id);
+  if (!entries.length) return null;
+  const content = entries.map(({ verdict, text }, index) => {
+    const area = element("textarea", { id: `unsent-${index}`, rows: "4", readonly: true });
+    area.value = text;
+    const discard = () => {
+      forget(card.approval_id, verdict);
+      node.remove();
+    };
+    const node = element(
+      "div",
+      element("label", { for: area.id }, verdict === "edit" ? "Your reply, not sent" : "Your words, not sent"),
+      area,
+      element("p.tools", element("button.quiet", { type: "button", onclick: discard }, "Discard")),
+    );
+    return node;
+  });
+  return element("div.unsent", content);
 }
 
 function header(card) {
@@ -230,14 +244,14 @@ function header(card) {
       "p.chips",
       riskChip(card.risk),
       card.escalated && chip("escalated", "warn"),
-      card.status === "pending" && element("span.chip", deadline(card.expires_at)),
+      isOpen(card) && element("span.chip", deadline(card.expires_at), `, ${absolute(card.expires_at)}`),
     ),
   );
 }
 
 /** The bar of decisions. `choose(verdict)` is called with approve, edit, respond or reject. */
 function actionBar(card, choose) {
-  if (card.status !== "pending" || card.decision) return null;
+  if (!isOpen(card)) return null;
   const hasDraft = draftOf(card).text !== "";
   const button = (verdict, label, key, kind = "", disabled = false) =>
     element(
@@ -263,6 +277,7 @@ export function cardNode(card, choose) {
     { "aria-labelledby": "card-title" },
     header(card),
     banner(card),
+    unsentSection(card),
     element(
       "div.columns",
       element("div", requestSection(card), draftSection(card), actionsSection(card), sendSection(card)),

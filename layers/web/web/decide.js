@@ -1,13 +1,13 @@
 // Taking a decision: one dialog that says what will happen, one POST, one sentence about how it went.
 import * as api from "./api.js";
-import { destinationLine, draftOf, warnings, willSend } from "./card.js";
-import { absolute } from "./clock.js";
+import { actionWarning, destinationLine, draftOf, warnings, willSend } from "./card.js";
 import { byId, element } from "./dom.js";
-import { hiddenCount, withoutHidden } from "./text.js";
+import { editorNode } from "./editor.js";
+import { sentence } from "./errors.js";
+import { forget, typedFor } from "./typed.js";
 
 const MAX_TEXT = 65_536;
 const MAX_REASON = 8_192;
-const PAST = { approve: "approved", edit: "edited and approved", respond: "sent back", reject: "rejected" };
 const DONE = {
   approve: "Approved. The reply is on its way.",
   edit: "Approved with your text. The reply is on its way.",
@@ -40,73 +40,22 @@ const FORMS = {
   },
 };
 
-// What was typed and not yet sent survives a closed dialog, a changed card and a new sign-in. In memory only: it is customers' text.
-const typed = new Map();
-const typedKey = (card, verdict) => `${card.approval_id} ${verdict}`;
-
-/** Whether text was typed that no decision carried yet. */
-export const hasUnsent = () => typed.size > 0;
-
-/** One sentence for a decision or a read that went wrong. */
-export function sentence(error) {
-  const { status, body } = error;
-  if (status === 409 && body.decided_by) {
-    const how = PAST[body.verdict] ?? "decided";
-    return `Already ${how} by ${body.decided_by}${body.decided_at ? ` on ${absolute(body.decided_at)}` : ""}; your decision was not taken.`;
-  }
-  if (status === 409)
-    return "This card changed after it was shown to you, so nothing was decided. Please look at it again.";
-  if (status === 410) return "The deadline has passed, so nothing was decided and nothing is sent.";
-  if (status === 403) return `You are not allowed to decide this. ${error.message}`.trim();
-  if (status === 404) return "This approval does not exist.";
-  if (status === 422) return `That was not accepted: ${error.message || "something is missing"}.`.replace("..", ".");
-  if (status === 429) return "Too many requests just now. Please try again in a moment.";
-  if (status === 0) return "No answer from the service. Check your connection and try again.";
-  return `The service had a problem (${status}). Please try again.`;
+function fieldOf(form, card, verdict) {
+  const { text, citations } = draftOf(card);
+  return {
+    approvalId: card.approval_id,
+    verdict,
+    label: verdict === "edit" && !text ? "Your reply" : form.label,
+    limit: form.limit,
+    draft: verdict === "edit" ? text : null,
+    citations,
+  };
 }
 
-function fieldNodes(form, card, verdict, changed) {
-  const start = verdict === "edit" ? draftOf(card).text : "";
-  const key = typedKey(card, verdict);
-  const area = element("textarea", {
-    id: "decision-field",
-    rows: verdict === "edit" ? "14" : "5",
-    required: true,
-    spellcheck: "true",
-  });
-  area.value = typed.get(key) ?? start;
-  const note = element("p.hint", { role: "status" });
-  const restore = element("button.quiet", { type: "button" }, "Start again from the draft");
-  const clean = element("button.quiet", { type: "button" }, "Remove hidden characters");
-  const update = () => {
-    const { value } = area;
-    if (value === start) typed.delete(key);
-    else typed.set(key, value);
-    const hidden = hiddenCount(value);
-    const over = Array.from(value).length - form.limit;
-    note.textContent =
-      over > 0
-        ? `${over} characters too long.`
-        : hidden
-          ? `Hidden or look-alike characters in ${hidden} place(s).`
-          : "";
-    restore.hidden = verdict !== "edit" || !start || value === start;
-    clean.hidden = withoutHidden(value) === value;
-    changed(value.trim() !== "" && value !== start && over <= 0);
-  };
-  const put = (value) => {
-    area.value = value;
-    update();
-    area.focus();
-  };
-  restore.addEventListener("click", () => put(start));
-  clean.addEventListener("click", () => put(withoutHidden(area.value)));
-  area.addEventListener("input", update);
-  return {
-    nodes: [element("label", { for: "decision-field" }, form.label), area, note, element("p.tools", restore, clean)],
-    area,
-    update,
-  };
+/** Close the dialog where nothing is on its way; what was typed in it stays. */
+export function dismiss() {
+  const dialog = byId("decision");
+  if (dialog.open && !dialog.querySelector("[aria-busy]")) dialog.close();
 }
 
 /**
@@ -120,14 +69,18 @@ export function ask(card, verdict, settled) {
   const confirm = element(verdict === "reject" ? "button.danger" : "button.primary", form.confirm);
   const cancel = element("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
   const sends = verdict === "approve" || verdict === "edit";
-  const field = form.field ? fieldNodes(form, card, verdict, (ready) => (confirm.disabled = !ready)) : null;
-
-  const risks = verdict === "approve" ? warnings(card) : [];
+  const risks = { approve: warnings(card), edit: actionWarning(card) }[verdict] ?? [];
   const anyway = element("input", { type: "checkbox", id: "decision-anyway" });
-  if (risks.length) {
-    confirm.disabled = true;
-    anyway.addEventListener("change", () => (confirm.disabled = !anyway.checked));
-  }
+  let written = !form.field;
+  const judge = () => (confirm.disabled = !written || (risks.length > 0 && !anyway.checked));
+  anyway.addEventListener("change", judge);
+  const field =
+    form.field &&
+    editorNode(fieldOf(form, card, verdict), (ready) => {
+      written = ready;
+      judge();
+    });
+  judge();
 
   const node = element(
     "form",
@@ -140,7 +93,7 @@ export function ask(card, verdict, settled) {
       ),
     sends && destinationLine(card.destination),
     verdict === "approve" && willSend(card),
-    field?.nodes,
+    field && field.nodes,
     risks.length > 0 && element("label.check", anyway, " I have seen this; send it anyway"),
     failure,
     element("div.buttons", cancel, confirm),
@@ -155,14 +108,15 @@ export function ask(card, verdict, settled) {
     if (field) body[form.field] = field.area.value;
     try {
       await api.decide(card.approval_id, body);
-      typed.delete(typedKey(card, verdict));
+      forget(card.approval_id, verdict);
       dialog.close();
       settled(DONE[verdict], "good");
     } catch (error) {
       if (!(error instanceof api.ApiError)) throw error;
       if ([404, 409, 410].includes(error.status)) {
         dialog.close();
-        settled(sentence(error), "bad");
+        const kept = typedFor(card.approval_id, verdict) === undefined ? "" : " What you typed is kept.";
+        settled(sentence(error) + kept, "bad");
       } else if (error.status === 401) {
         dialog.close();
       } else {
@@ -174,7 +128,8 @@ export function ask(card, verdict, settled) {
         failure.hidden = false;
       }
     } finally {
-      cancel.disabled = confirm.disabled = false;
+      cancel.disabled = false;
+      judge();
       node.removeAttribute("aria-busy");
     }
   });
@@ -187,6 +142,6 @@ export function ask(card, verdict, settled) {
   };
   dialog.replaceChildren(node);
   dialog.showModal();
-  field?.update();
+  if (field) field.update();
   (field?.area ?? (risks.length ? anyway : confirm)).focus();
 }

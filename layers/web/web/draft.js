@@ -15,7 +15,7 @@ function marker(number, sources) {
   const label = `Source ${number}: ${source}`;
   return element(
     "button.cite",
-    { type: "button", title: label, "aria-label": label, onclick: () => openPassage(number) },
+    { type: "button", title: label, "aria-label": label, onclick: (event) => openPassage(number, event.currentTarget) },
     text,
   );
 }
@@ -32,10 +32,10 @@ function withMarkers(text, sources) {
   return nodes;
 }
 
-function claimNode(text, claim, sources) {
+function claimNode(text, claim, index, sources) {
   return element(
     `span.claim.claim-${claim.verdict}`,
-    { title: `${claim.verdict}, support ${percent(claim.score)}` },
+    { id: `claim-${index}`, tabindex: "-1", title: `${claim.verdict}, support ${percent(claim.score)}` },
     element("span.claim-sign", { "aria-hidden": "true" }, SIGNS[claim.verdict] ?? "?"),
     spoken(` ${claim.verdict}: `),
     withMarkers(text, sources),
@@ -49,11 +49,13 @@ export function draftText(draft, passages) {
   const sources = new Map(passages.map((passage) => [passage.marker, passage.document]));
   const nodes = [];
   let from = 0;
-  for (const claim of [...draft.claims].sort((a, b) => a.start - b.start)) {
+  const claims = draft.claims.map((claim, index) => ({ claim, index }));
+  for (const { claim, index } of claims.sort((a, b) => a.claim.start - b.claim.start)) {
     const start = Math.max(claim.start, from);
     const end = Math.min(claim.end, points.length);
     if (end <= start) continue;
-    nodes.push(...withMarkers(points.slice(from, start), sources), claimNode(points.slice(start, end), claim, sources));
+    const between = withMarkers(points.slice(from, start), sources);
+    nodes.push(...between, claimNode(points.slice(start, end), claim, index, sources));
     from = end;
   }
   nodes.push(...withMarkers(points.slice(from, points.length), sources));
@@ -94,18 +96,35 @@ export function passageNode(passage, citations) {
       element("span.passage-score", own.length ? "" : "not cited · ", `score ${passage.score.toFixed(2)}`),
     ),
     passageText(passage, exact),
+    element("button.quiet.passage-back", { type: "button", hidden: true }, "Back to the draft"),
     wrong.map((c) => element("p.notice.notice-bad", "Quoted, but not found in the passage: “", literal(c.quote), "”")),
     element("p.hint.literal", literal(passage.source_uri)),
   );
 }
 
-/** Open passage `number`, bring its first quote into view and focus it. */
-export function openPassage(number) {
+function flash(node, name) {
+  node.classList.remove(name);
+  requestAnimationFrame(() => node.classList.add(name));
+}
+
+/** Open passage `number`, bring its first quote into view and focus it; `from` is where its way back leads. */
+export function openPassage(number, from = null) {
   const passage = byId(`passage-${number}`);
   if (!passage) return;
   passage.open = true;
+  const back = passage.querySelector(".passage-back");
+  back.hidden = from === null;
+  back.onclick = () => from.focus();
   passage.querySelector("summary").focus({ preventScroll: true });
   (passage.querySelector("mark") ?? passage).scrollIntoView({ block: "center" });
-  passage.classList.remove("passage-shown");
-  requestAnimationFrame(() => passage.classList.add("passage-shown"));
+  flash(passage, "passage-shown");
+}
+
+/** Bring claim `index` of the draft into view and focus it. */
+export function showClaim(index) {
+  const claim = byId(`claim-${index}`);
+  if (!claim) return;
+  claim.focus({ preventScroll: true });
+  claim.scrollIntoView({ block: "center" });
+  flash(claim, "claim-shown");
 }

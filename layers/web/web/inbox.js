@@ -1,13 +1,16 @@
 // The approvals inbox: what is open, what the list shows, and how both stay current.
 import * as api from "./api.js";
-import { cardNode } from "./card.js";
+import { cardNode, isOpen } from "./card.js";
 import { tick } from "./clock.js";
-import { ask, hasUnsent, sentence } from "./decide.js";
+import { ask, dismiss } from "./decide.js";
 import { byId, element } from "./dom.js";
+import { openPassage } from "./draft.js";
+import { sentence } from "./errors.js";
 import { listenToKeys } from "./keys.js";
 import * as list from "./list.js";
 import { Poll } from "./poll.js";
 import * as session from "./session.js";
+import { forgetAll, hasUnsent, unsent } from "./typed.js";
 
 const sources = new Map();
 let view = "pending";
@@ -75,16 +78,23 @@ async function refresh() {
 
 /** Say so where the open card was decided, escalated or redrafted elsewhere; what is being typed stays untouched. */
 function watchOpenCard(pending) {
-  if (!card || card.status !== "pending" || card.decision || byId("notices").hasChildNodes()) return;
+  if (!card || !isOpen(card) || byId("notices").hasChildNodes()) return;
   const row = pending.find(({ approval_id: id }) => id === card.approval_id);
   if (row && row.expires_at === card.expires_at) return;
   const words = row ? "This approval has changed since you opened it." : "This approval is no longer pending.";
   notice(words, "warn", { label: "Show it as it is now", act: () => show(card.approval_id) });
 }
 
-const poll = new Poll(refresh, (state) => {
-  byId("fresh").textContent = { current: "Up to date", offline: "No connection, trying again" }[state];
-  byId("fresh").classList.toggle("offline", state === "offline");
+function describe(error) {
+  if (error === null) return "Up to date";
+  if (error.status === 0) return "No connection, trying again";
+  return error.status ? `Not up to date: the service had a problem (${error.status})` : "Not up to date";
+}
+
+const poll = new Poll(refresh, (error) => {
+  byId("fresh").textContent = describe(error);
+  byId("fresh").classList.toggle("offline", error !== null);
+  if (error !== null && known === null) byId("rows-empty").textContent = "The list could not be loaded yet.";
 });
 
 // The card
@@ -105,7 +115,10 @@ async function show(id, keepNotice = false) {
     if (openId !== id) return;
     card = loaded;
     byId("card").replaceChildren(cardNode(card, choose));
-    if (!keepNotice) byId("card-title").focus({ preventScroll: true });
+    if (!keepNotice) {
+      byId("card-title").focus({ preventScroll: true });
+      offerTyped();
+    }
     byId("main").scrollTop = 0;
   } catch (error) {
     if (!(error instanceof api.ApiError)) throw error;
@@ -118,6 +131,12 @@ async function show(id, keepNotice = false) {
   } finally {
     byId("card").removeAttribute("aria-busy");
   }
+}
+
+/** Text typed for this card before (a closed dialog, an ended sign-in) is one press away. */
+function offerTyped() {
+  const [entry] = isOpen(card) ? unsent(card.approval_id) : [];
+  if (entry) notice("What you typed here is kept.", "warn", { label: "Continue", act: () => choose(entry.verdict) });
 }
 
 function close() {
@@ -151,6 +170,7 @@ async function settled(id, words, tone) {
 
 function follow() {
   const wanted = route();
+  dismiss();
   if (wanted.view !== view || known === null) {
     view = wanted.view;
     known = null;
@@ -186,7 +206,7 @@ session.onSignedOut((reason) => {
   byId("card").replaceChildren();
   clearNotice();
   list.showRows([], view, sources);
-  byId("sign-in-reason").textContent = reason;
+  byId("sign-in-reason").textContent = reason && hasUnsent() ? `${reason} What you typed is kept.` : reason;
   byId("sign-in-reason").hidden = !reason;
   enter();
 });
@@ -200,7 +220,11 @@ byId("sign-in-form").addEventListener("submit", (event) => {
   session.signIn(value);
   enter();
 });
-byId("sign-out").addEventListener("click", () => session.signOut(""));
+byId("sign-out").addEventListener("click", () => {
+  if (hasUnsent() && !confirm("Sign out and discard what you typed?")) return;
+  forgetAll();
+  session.signOut("");
+});
 byId("refresh").addEventListener("click", () => {
   poll.soon();
   if (openId) show(openId);
@@ -228,6 +252,7 @@ listenToKeys({
     else link.focus();
   },
   choose,
+  source: openPassage,
   back() {
     if (openId) location.hash = `view=${view}`;
   },

@@ -6,7 +6,7 @@ const VERDICTS = { a: "approve", e: "edit", s: "respond", r: "reject" };
 
 const typing = (node) => node.closest?.("input, textarea, select, [contenteditable]") !== null;
 
-/** `actions` has move(step), choose(verdict) and back(). Keys alone can be switched off in the help. */
+/** `actions` has move(step), choose(verdict), source(number) and back(). Keys alone can be switched off in the help. */
 export function listenToKeys(actions) {
   const help = byId("help");
   const enabled = byId("keys-on");
@@ -29,6 +29,7 @@ export function listenToKeys(actions) {
     if (event.key === "?") help.showModal();
     else if (event.key === "j" || event.key === "k") actions.move(event.key === "j" ? 1 : -1);
     else if (VERDICTS[event.key]) actions.choose(VERDICTS[event.key]);
+    else if (/^[1-9]$/.test(event.key)) actions.source(event.key);
     else return;
     event.preventDefault();
   });

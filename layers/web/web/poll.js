@@ -12,7 +12,7 @@ export class Poll {
   #busy = false;
   #again = false;
 
-  /** `fetchOnce()` resolves to whether anything changed; `report("current" | "offline")` says how it went. */
+  /** `fetchOnce()` resolves to whether anything changed; `report(error)` says how it went, null where well. */
   constructor(fetchOnce, report) {
     this.fetchOnce = fetchOnce;
     this.report = report;
@@ -48,11 +48,11 @@ export class Poll {
     try {
       const changed = await this.fetchOnce();
       this.#delay = changed ? FIRST_MS : Math.min(this.#delay * 1.5, QUIET_MS);
-      this.report("current");
+      this.report(null);
     } catch (error) {
       if (!(error instanceof ApiError)) reportError(error);
       this.#delay = Math.min(this.#delay * 2, ERROR_MS);
-      this.report("offline");
+      this.report(error);
     }
     this.#busy = false;
     if (this.#again) {
