@@ -4,15 +4,16 @@ One JSON document per case, replaced with `If-Match`, so that two runs of one st
 other: the second finds the first one's result and returns it. Beside it lie objects that never change.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, JsonValue
 
 from countersign.clock import now_text
-from countersign.errors import CaseFileMissing, StoreConflict
-from countersign.models import CaseFile, CaseRef, ModelCall, StepRecord, canonical_json
+from countersign.errors import CaseFileMissing, StepError, StoreConflict
+from countersign.models import CaseFile, CaseRef, Found, ModelCall, StepRecord, canonical_json
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -107,8 +108,8 @@ class CaseFiles:
 class Step:
     """One paid step of a case: `done` is the record of an earlier run, or None.
 
-    Look at `done` before paying; `finish` writes the result once. Where another run of the same step was
-    faster, its record stands and is returned.
+    Look at `done` before paying, pay inside `paying`; `finish` writes the result once. Where another run of
+    the same step was faster, its record stands and is returned.
     """
 
     def __init__(self, files: CaseFiles, file: CaseFile, etag: str, state: str, round_number: int) -> None:
@@ -118,6 +119,38 @@ class Step:
         self._round = round_number
         self.file = file
         self.done = file.step(state, round_number)
+
+    @contextmanager
+    def paying(self, salvage: Callable[[CaseFile], CaseFile] | None = None) -> Iterator[None]:
+        """Records what was paid for in vain where the block raises a StepError, so that the cost counts it.
+
+        `salvage` keeps what is of use without the answer. The error always goes on: it says what happens next.
+        """
+        try:
+            yield
+        except StepError as error:
+            # Losing this write to others is better than losing the error.
+            with suppress(StoreConflict):
+                self._record(error, salvage)
+            raise
+
+    def _record(self, error: StepError, salvage: Callable[[CaseFile], CaseFile] | None) -> None:
+        saved = salvage(self.file) if salvage else self.file
+        if saved == self.file and not error.calls:
+            return
+        record = StepRecord(
+            state=self._state,
+            round=self._round,
+            at=now_text(),
+            calls=list(error.calls),
+            error=type(error).__name__,
+        )
+
+        def write(file: CaseFile) -> CaseFile:
+            changed = salvage(file) if salvage else file
+            return changed.model_copy(update={"steps": [*changed.steps, record]} if error.calls else {})
+
+        self._files.update(self.file.ref, write)
 
     def finish(
         self,
@@ -143,12 +176,25 @@ class Step:
         return stored.step(self._state, self._round) or record
 
 
+def read_evidence(files: CaseFiles, ref: CaseRef, steps: int) -> list[Found]:
+    """What the first `steps` steps of the plan found; those that never came to an end are passed over."""
+    found = []
+    for index in range(steps):
+        with suppress(CaseFileMissing):
+            found.append(files.get_model(evidence_key(ref, index), Found))
+    return found
+
+
 def evidence_key(ref: CaseRef, index: int) -> str:
     return f"{ref.prefix}/evidence/{index}.json"
 
 
 def raw_key(ref: CaseRef) -> str:
     return f"{ref.prefix}/raw.json"
+
+
+def agent_trace_key(ref: CaseRef, round_number: int) -> str:
+    return f"{ref.prefix}/agent/{round_number}.json"
 
 
 def proposal_key(ref: CaseRef, approval_id: str, sha256: str) -> str:

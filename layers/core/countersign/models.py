@@ -220,20 +220,28 @@ class ModelCall(Record):
 
 
 class StepRecord(Record):
-    """That a state did its work in a round: what the timeline shows and what the case cost."""
+    """That a state did its work in a round: what the timeline shows and what the case cost.
+
+    With `error`, the name of one of our errors, it is an attempt that failed after it had been paid for.
+    """
 
     state: str
     round: int
     at: str
     detail: dict[str, JsonValue] = {}
     calls: list[ModelCall] = []
+    error: str | None = None
 
 
 class Round(Record):
-    """One pass of writing and reviewing. `feedback` is what the draft was asked to change."""
+    """One pass of writing and reviewing. `feedback` is all that the draft was asked to change.
+
+    `sent_back` is the part of it that people asked for: their words hold for every round that follows.
+    """
 
     number: int = Field(ge=1)
     feedback: str | None = None
+    sent_back: str | None = None
     draft: Draft | None = None
     review: Review | None = None
 
@@ -257,8 +265,15 @@ class CaseFile(Record):
     def round(self, number: int) -> Round | None:
         return next((r for r in self.rounds if r.number == number), None)
 
+    def with_round(self, changed: Round) -> "CaseFile":
+        """The same file with this round in the place of the one of its number, rounds in their order."""
+        others = [r for r in self.rounds if r.number != changed.number]
+        return self.model_copy(update={"rounds": sorted([*others, changed], key=lambda r: r.number)})
+
     def step(self, state: str, round_number: int) -> StepRecord | None:
-        return next((s for s in self.steps if s.state == state and s.round == round_number), None)
+        """The record of a step that succeeded; failed attempts are passed over."""
+        done = (s for s in self.steps if s.state == state and s.round == round_number and s.error is None)
+        return next(done, None)
 
     def calls(self) -> list[ModelCall]:
         return [call for step in self.steps for call in step.calls]
