@@ -24,6 +24,7 @@ CountersignError
 │   ├── ApprovalMissing                 a task answered for an approval that does not exist: our own fault
 │   └── SignedBytesChanged              what is stored is not what was signed; nothing is sent
 ├── DestinationDenied               a reply address we will not connect to
+│   └── DestinationUnresolved           its name has no address now; tried again on the delivery schedule
 ├── SecretsUnavailable              the secret store did not answer; 503, try again
 └── ConfigurationError              a source, policy, prompt or setting that cannot work
 """
@@ -155,6 +156,10 @@ class SignedBytesChanged(StepError):
 
 
 class DestinationDenied(CountersignError):
+    pass
+
+
+class DestinationUnresolved(DestinationDenied):
     pass
 
 
