@@ -115,6 +115,21 @@ def _to_ascii(name: str) -> str:
         raise DestinationDenied("the address has no proper international host name") from None
 
 
+def check_policy(url: Url) -> None:
+    """Whether replies go to such a URL at all: https, port 443, no name or address of some inner network.
+
+    Says nothing about what a name resolves to. Raises DestinationDenied with the reason.
+    """
+    if url.scheme != "https":
+        raise DestinationDenied("the address is not https")
+    if url.port != 443:
+        raise DestinationDenied("the address has another port than 443")
+    if url.address is None and is_internal_name(url.host):
+        raise DestinationDenied("the address names something inside a network")
+    if url.address is not None and not is_public(url.address):
+        raise DestinationDenied("the address leads to a network that is not public")
+
+
 def is_internal_name(host: str) -> bool:
     """Whether a name can only mean something inside some network: one label, or a suffix kept for that."""
     return "." not in host or host.endswith(_INTERNAL_SUFFIXES)

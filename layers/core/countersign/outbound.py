@@ -15,14 +15,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
-from countersign.destinations import Url, is_internal_name, is_public, parse_url
+from countersign.destinations import Url, check_policy, is_public, parse_url
 from countersign.errors import ConfigurationError, DestinationDenied, DestinationUnresolved
 
 CONNECT_S = 5
@@ -69,6 +69,31 @@ class NoAnswer(Exception):
         self.reason = reason
 
 
+class Network(Protocol):
+    """The functions below, as those take them who send: this module, or a test's stand-in."""
+
+    def resolve_target(self, url: str, *, allow_loopback: bool = False) -> PinnedTarget: ...
+
+    def post(
+        self,
+        target: PinnedTarget,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        deadline_s: float = 30,
+        max_bytes: int = MAX_BYTES,
+    ) -> Answer: ...
+
+    def get(
+        self,
+        target: PinnedTarget,
+        headers: Mapping[str, str],
+        *,
+        deadline_s: float = 30,
+        max_bytes: int = MAX_BYTES,
+    ) -> Answer: ...
+
+
 def resolve_target(url: str, *, allow_loopback: bool = False) -> PinnedTarget:
     """Looks a URL's host up, once, and checks every address it has.
 
@@ -79,7 +104,7 @@ def resolve_target(url: str, *, allow_loopback: bool = False) -> PinnedTarget:
     parsed = parse_url(url)
     loopback = allow_loopback and parsed.scheme == "http" and parsed.names_loopback
     if not loopback:
-        _check_policy(parsed)
+        check_policy(parsed)
     found = [parsed.address] if parsed.address else _look_up(parsed.host, parsed.port)
     for address in found:
         if not (address.is_loopback if loopback else is_public(address)):
@@ -107,15 +132,6 @@ def get(
 ) -> Answer:
     """Asks once, within the limits of `post`. Raises NoAnswer, ConfigurationError."""
     return _exchange("GET", target, None, headers, deadline_s, max_bytes)
-
-
-def _check_policy(url: Url) -> None:
-    if url.scheme != "https":
-        raise DestinationDenied("the address is not https")
-    if url.port != 443:
-        raise DestinationDenied("the address has another port than 443")
-    if url.address is None and is_internal_name(url.host):
-        raise DestinationDenied("the address names something inside a network")
 
 
 def _look_up(host: str, port: int) -> list[IPv4Address | IPv6Address]:
