@@ -34,7 +34,10 @@ def marker(delivery_id: str) -> str:
 
 
 def compose_reply(proposal: Proposal, github_api_url: str, decided_by: str, timestamp: str) -> Reply:
-    """The request that carries out a signed proposal. `timestamp` is the attempt's, in ISO 8601."""
+    """The request that carries out a signed proposal.
+
+    `timestamp` is when it was decided, in ISO 8601, so that every attempt sends the bytes of the first.
+    """
     destination = proposal.destination
     if destination.channel == "callback":
         data = {
@@ -53,8 +56,13 @@ def compose_reply(proposal: Proposal, github_api_url: str, decided_by: str, time
         return Reply(destination.address, {"body": words}, words)
     variables = {"subject": destination.address, "body": words}
     return Reply(
-        f"{github_api_url}/graphql", {"query": ADD_DISCUSSION_COMMENT, "variables": variables}, words
+        graphql_url(github_api_url), {"query": ADD_DISCUSSION_COMMENT, "variables": variables}, words
     )
+
+
+def graphql_url(github_api_url: str) -> str:
+    """GitHub Enterprise Server has REST under `/api/v3` and GraphQL under `/api/graphql`."""
+    return f"{github_api_url.removesuffix('/v3')}/graphql"
 
 
 def _sources(citations: list[Citation]) -> str:

@@ -1,0 +1,262 @@
+"""Delivery: one attempt to send what was signed, and the answer for the task that waits for it.
+
+An attempt sends only what the approval row's hash says was signed, and leaves one line in the ledger under a
+key of its task. Where a task's line is there, its answer is repeated and nothing is sent; where any line says
+delivered, the reply is never sent again, also not by a redriven case. Between sending and writing the line
+lies a moment in which a crash makes the same attempt run again: then the receiver sees the same delivery id
+(the approval's), and on GitHub the comment is looked for first.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from countersign.answers import Outcome, read_answer
+from countersign.approvals import read_signed
+from countersign.case_file import CaseFiles
+from countersign.clock import instant, parse
+from countersign.errors import (
+    ApprovalMissing,
+    CaseFileMissing,
+    ConfigurationError,
+    DestinationDenied,
+    DestinationUnresolved,
+    SecretsUnavailable,
+    SignedBytesChanged,
+)
+from countersign.github_comments import GitHub
+from countersign.ledger import Ledger
+from countersign.models import (
+    Approval,
+    ApprovalStatus,
+    CaseRef,
+    Delivery,
+    LedgerEvent,
+    Proposal,
+    canonical_json,
+    sha256_hex,
+)
+from countersign.outbound import Network, NoAnswer, PinnedTarget
+from countersign.replies import Reply, compose_reply, marker
+from countersign.signatures import sign_standard_webhook
+
+ATTEMPT_S = 30
+"""Seconds of an attempt, from the look-up of the name to the end of the answer.
+
+The function's timeout (60 s) leaves as much again for the stores, the queue's visibility (360 s) is six times
+that: a message comes back only when its attempt is surely over.
+"""
+ATTEMPTED = "delivery.attempted"
+
+# Trying again would not help: a person has to look.
+_PERMANENT = (
+    ApprovalMissing,
+    CaseFileMissing,
+    ConfigurationError,
+    DestinationDenied,
+    SignedBytesChanged,
+)
+
+
+class Tasks(Protocol):
+    """Step Functions as far as a delivery needs it."""
+
+    def succeed(self, token: str, output: dict[str, str | int | None]) -> bool:
+        """False where nobody waits for this token any more."""
+        ...
+
+
+class Secrets(Protocol):
+    """The secrets of sources. All raise SecretsUnavailable."""
+
+    def signing(self, source: str) -> Sequence[str]:
+        """The active ones, the current one first."""
+        ...
+
+    def api_token(self, source: str) -> str | None: ...
+
+    def refresh(self, source: str) -> object:
+        """Reads the secret again, unless that was done just now."""
+        ...
+
+
+@dataclass(frozen=True)
+class Courier:
+    """The stores, the secrets, the engine and the network that a delivery needs."""
+
+    ledger: Ledger
+    files: CaseFiles
+    secrets: Secrets
+    tasks: Tasks
+    network: Network
+    github_api_url: str
+    allow_loopback: bool = False
+
+    def deliver(
+        self, delivery: Delivery, now: datetime, *, repeated: bool, seconds: float = ATTEMPT_S
+    ) -> Outcome:
+        """Makes one attempt, or finds how it went before, and answers its task.
+
+        `repeated` says that the message was received before; `seconds` is what is left for sending. Four
+        calls of AWS while the secret is warm. Whatever the stores and the engine raise passes through: the
+        message comes again.
+        """
+        ref = CaseRef(tenant=delivery.tenant, case_id=delivery.case_id)
+        task = sha256_hex(delivery.task_token)[:16]
+        head, events, approvals = self.ledger.history(ref)
+        past = [
+            event
+            for event in events
+            if event.event == ATTEMPTED and event.detail["approval_id"] == delivery.approval_id
+        ]
+        outcome = _known(past, task)
+        if outcome is None:
+            approval = next((a for a in approvals if a.approval_id == delivery.approval_id), None)
+            rerun = head is not None and head.run > 1
+            maybe_sent = repeated or delivery.attempt > 1 or bool(past) or rerun
+            outcome = self._attempt(approval, now, time.monotonic() + seconds, maybe_sent=maybe_sent)
+            self.ledger.append(
+                ref, f"delivery#{delivery.approval_id}#{task}", _line(delivery, task, outcome, now)
+            )
+        self.tasks.succeed(
+            delivery.task_token,
+            {
+                "outcome": outcome.outcome,
+                "retry_after_s": outcome.retry_after_s,
+                "status": outcome.status,
+            },
+        )
+        return outcome
+
+    def _attempt(
+        self, approval: Approval | None, now: datetime, until: float, *, maybe_sent: bool
+    ) -> Outcome:
+        try:
+            proposal, decided = self._signed(approval)
+            reply = compose_reply(
+                proposal, self.github_api_url, str(decided.decided_by), str(decided.decided_at)
+            )
+            attempt = _Attempt(proposal, reply, decided, now, until, maybe_sent)
+            match proposal.destination.channel:
+                case "callback":
+                    return self._call_back(attempt)
+                case "github_issue":
+                    return self._comment_on_issue(attempt)
+                case "github_discussion":
+                    return self._comment_on_discussion(attempt)
+        except (DestinationUnresolved, SecretsUnavailable) as error:
+            return Outcome(outcome="retry", reason=type(error).__name__)
+        except _PERMANENT as error:
+            return Outcome(outcome="failed", reason=type(error).__name__)
+        except NoAnswer as error:
+            return Outcome(outcome="retry", reason=error.reason)
+
+    def _signed(self, approval: Approval | None) -> tuple[Proposal, Approval]:
+        """What the row says was signed. Raises ApprovalMissing, SignedBytesChanged, CaseFileMissing."""
+        if (
+            approval is None
+            or approval.status is not ApprovalStatus.DECIDED
+            or approval.verdict not in {"approve", "edit"}
+            or approval.signed_key is None
+            or approval.signed_sha256 is None
+        ):
+            raise ApprovalMissing("nobody signed what was queued for delivery")
+        proposal = read_signed(self.files, approval.signed_key, approval.signed_sha256)
+        if (proposal.tenant, proposal.approval_id) != (approval.tenant, approval.approval_id):
+            raise SignedBytesChanged("what is stored belongs to another approval")
+        return proposal, approval
+
+    def _resolve(self, url: str) -> PinnedTarget:
+        return self.network.resolve_target(url, allow_loopback=self.allow_loopback)
+
+    def _call_back(self, attempt: "_Attempt") -> Outcome:
+        source = attempt.proposal.destination.source
+        target = self._resolve(attempt.reply.url)
+        keys = self.secrets.signing(source)
+        if not keys:
+            raise ConfigurationError(f"source {source} has no secret to sign replies with")
+        body = canonical_json(attempt.reply.body)
+        headers = {
+            "Content-Type": "application/json",
+            **sign_standard_webhook(
+                keys[0], attempt.proposal.approval_id, int(attempt.now.timestamp()), body
+            ),
+        }
+        answer = self.network.post(target, body, headers, deadline_s=attempt.until - time.monotonic())
+        return read_answer(answer, attempt.now)
+
+    def _comment_on_issue(self, attempt: "_Attempt") -> Outcome:
+        # The token goes to the configured API alone, whatever address was signed.
+        if not attempt.reply.url.startswith(f"{self.github_api_url}/repos/"):
+            raise DestinationDenied("the address is not one of the configured GitHub API")
+        target = self._resolve(attempt.reply.url)
+        github = self._github(attempt)
+        if attempt.maybe_sent:
+            since = parse(str(attempt.decided.decided_at))
+            found = github.find_on_issue(target, marker(attempt.proposal.approval_id), since)
+            if found is not None:
+                return self._noticed(attempt, found)
+        return self._noticed(attempt, github.comment_on_issue(target, attempt.reply.body))
+
+    def _comment_on_discussion(self, attempt: "_Attempt") -> Outcome:
+        target = self._resolve(attempt.reply.url)
+        github = self._github(attempt)
+        if attempt.maybe_sent:
+            subject = attempt.proposal.destination.address
+            found = github.find_on_discussion(target, subject, marker(attempt.proposal.approval_id))
+            if found is not None:
+                return self._noticed(attempt, found)
+        return self._noticed(attempt, github.comment_on_discussion(target, attempt.reply.body))
+
+    def _github(self, attempt: "_Attempt") -> GitHub:
+        source = attempt.proposal.destination.source
+        token = self.secrets.api_token(source)
+        if not token:
+            raise ConfigurationError(f"source {source} has no api_token to comment with")
+        return GitHub(self.network, token.strip(), attempt.until, attempt.now)
+
+    def _noticed(self, attempt: "_Attempt", outcome: Outcome) -> Outcome:
+        """A refused token may have been replaced: the next attempt shall find the new one."""
+        if outcome.status == HTTPStatus.UNAUTHORIZED:
+            self.secrets.refresh(attempt.proposal.destination.source)
+        return outcome
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """`until` is on `time.monotonic`'s clock."""
+
+    proposal: Proposal
+    reply: Reply
+    decided: Approval
+    now: datetime
+    until: float
+    maybe_sent: bool
+
+
+def _known(past: list[LedgerEvent], task: str) -> Outcome | None:
+    """How this task's attempt went, or that an earlier one delivered."""
+    told = [event for event in past if event.detail["task"] == task]
+    told += [event for event in past if event.detail["outcome"] == "delivered"]
+    if not told:
+        return None
+    return Outcome.model_validate({k: v for k, v in told[0].detail.items() if k in Outcome.model_fields})
+
+
+def _line(delivery: Delivery, task: str, outcome: Outcome, now: datetime) -> LedgerEvent:
+    detail: dict[str, JsonValue] = {
+        "approval_id": delivery.approval_id,
+        "attempt": delivery.attempt,
+        "task": task,
+    }
+    return LedgerEvent(
+        at=instant(now),
+        event=ATTEMPTED,
+        actor="countersign",
+        detail=detail | outcome.model_dump(exclude_none=True),
+    )
