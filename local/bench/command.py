@@ -34,8 +34,8 @@ from local.bench.report import measure_all, show
 def bench(context: click.Context, cases: int, memory: bool, write: Path | None, as_json: bool) -> None:
     """Measure speed, AWS calls, transitions, imports and memory on the offline stack.
 
-    Every case is a signed event whose draft is approved at once and whose reply a listener here takes. A target
-    that is missed is printed as such and makes no error, since times differ from machine to machine.
+    Every case is a signed event whose draft is approved at once and whose reply a listener here takes. A
+    target that is missed is printed as such and makes no error, as times differ from machine to machine.
     """
     if context.invoked_subcommand is not None:
         return
