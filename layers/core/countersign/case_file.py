@@ -124,7 +124,7 @@ class Step:
     def paying(self, salvage: Callable[[CaseFile], CaseFile] | None = None) -> Iterator[None]:
         """Records what was paid for in vain where the block raises a StepError, so that the cost counts it.
 
-        `salvage` keeps what is of use without the answer. The error always goes on: it says what happens next.
+        `salvage` keeps what is of use without the answer. The error goes on: it says what happens next.
         """
         try:
             yield

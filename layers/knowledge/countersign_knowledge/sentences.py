@@ -42,12 +42,15 @@ _ABBREVIATION = re.compile(
 )
 _INITIAL = re.compile(r"(?:^|[\s(.])[^\W\d_]\.$")
 _DOTTED = re.compile(r"(?:^|\s)(?:[^\W\d_]\.){2,}$")
-_ORDINAL = re.compile(
-    r"\b(?:am|der|den|dem|des|vom|zum|bis|ab|im|die|seit|und)\s+\d{1,2}\.$", re.IGNORECASE
-)
+_ORDINAL = re.compile(r"\b(?:am|der|den|dem|des|vom|zum|bis|ab|im|die|seit|und)\s+\d{1,2}\.$", re.IGNORECASE)
 _STARTERS = frozenset(
-    "the this that these those it its they we you he she i a an in on at if when while after before for to by as "
-    "there here however but and or also no not all each every both some only then once since".split()
+    re.findall(
+        r"\w+",
+        """
+        the this that these those it its they we you he she i a an in on at if when while after before for to by
+        as there here however but and or also no not all each every both some only then once since
+        """,
+    )
 )
 
 
