@@ -1,0 +1,192 @@
+"""The HTTP API as its callers use it: one method for each call, one error for each way it can go wrong."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import requests
+
+TIMEOUT_S = 35.0
+"""Longer than API Gateway waits for a function (30 s)."""
+PAGE = 100
+CASE_ID = re.compile(r"c-[0-9a-f]{32}")
+APPROVAL_ID = re.compile(r"(c-[0-9a-f]{32})-a[1-9][0-9]*")
+
+type Json = dict[str, Any]
+
+
+class ApiError(Exception):
+    """The API said no, or nothing. The message is one sentence."""
+
+
+class NoAnswer(ApiError):
+    """Nobody listens at the address, or the connection broke."""
+
+
+class Refused(ApiError):
+    """An answer that is not 2xx: its `status`, the `code` of its error and the whole body."""
+
+    def __init__(self, status: int, body: Json) -> None:
+        error = body.get("error")
+        given = error if isinstance(error, dict) else {}
+        super().__init__(given.get("message") or body.get("message") or f"HTTP status {status}")
+        self.status = status
+        self.code: str = given.get("code", "")
+        self.body = body
+
+
+class NotOne(ApiError):
+    """An id, or its beginning, that fits no case or several."""
+
+
+class Answer(Protocol):
+    """What is read of an HTTP answer."""
+
+    @property
+    def status_code(self) -> int: ...
+
+    @property
+    def content(self) -> bytes: ...
+
+
+class Http(Protocol):
+    """The part of `requests.Session` that is used."""
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        allow_redirects: bool = True,
+    ) -> Answer: ...
+
+
+class ApiClient:
+    """A deployment's API at `url`, as the person whom `token` stands for.
+
+    Each method returns the JSON that the API documents and raises NoAnswer or Refused.
+    """
+
+    def __init__(self, url: str, token: str, http: Http | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._token = token
+        self._http: Http = http or requests.Session()
+
+    @property
+    def inbox(self) -> str:
+        """Where a browser finds the inbox, already signed in."""
+        return f"{self.url}/#token={quote(self._token)}"
+
+    def send(self, source: str, headers: Mapping[str, str], body: bytes) -> Json:
+        """`POST /webhooks/{source}`, with the sender's own headers: it needs no token."""
+        return self._call("POST", f"/webhooks/{quote(source, safe='')}", headers=headers, data=body)
+
+    def cases(self, status: str | None = None, limit: int = PAGE, cursor: str | None = None) -> Json:
+        query = {"status": status, "limit": str(limit), "cursor": cursor}
+        return self._get("/cases", query)
+
+    def case(self, case_id: str) -> Json:
+        return self._get(f"/cases/{quote(case_id, safe='')}")
+
+    def approvals(self, status: str = "pending") -> Json:
+        return self._get("/approvals", {"status": status})
+
+    def approval(self, approval_id: str) -> Json:
+        return self._get(f"/approvals/{quote(approval_id, safe='')}")
+
+    def decide(self, approval_id: str, decision: Json) -> Json:
+        """`decision` is `{verdict, text?, reason?, shown_sha256}`."""
+        return self._post(f"/approvals/{quote(approval_id, safe='')}/decision", decision)
+
+    def search(self, query: str, limit: int) -> Json:
+        return self._post("/knowledge/search", {"query": query, "limit": limit})
+
+    def add_document(self, document: Json) -> Json:
+        """`document` as `POST /knowledge/documents` takes it."""
+        return self._post("/knowledge/documents", document)
+
+    def find_case(self, given: str) -> str:
+        """The case id that a whole id, an approval's id or a unique beginning means. Raises NotOne."""
+        case, _, _ = given.partition("-a") if APPROVAL_ID.fullmatch(given) else (given, "", "")
+        if CASE_ID.fullmatch(case):
+            return case
+        beginning = case if case.startswith("c-") else f"c-{case}"
+        fitting = [each["case_id"] for each in self._all_cases() if each["case_id"].startswith(beginning)]
+        if len(fitting) == 1:
+            return str(fitting[0])
+        if not fitting:
+            raise NotOne(f"no case begins with {given}")
+        raise NotOne(f"{len(fitting)} cases begin with {given}: give more of the id")
+
+    def find_approval(self, given: str) -> str:
+        """The approval id that a whole id means, or the latest of the case that is meant. Raises NotOne."""
+        if APPROVAL_ID.fullmatch(given):
+            return given
+        beginning, dash, number = given.rpartition("-a")
+        if dash and number.isdecimal():
+            return f"{self.find_case(beginning)}-a{number}"
+        case_id = self.find_case(given)
+        approval_id = self.case(case_id).get("approval_id")
+        if not approval_id:
+            raise NotOne(f"case {case_id} has not asked for an approval yet")
+        return str(approval_id)
+
+    def _all_cases(self) -> Iterator[Json]:
+        cursor: str | None = None
+        while True:
+            page = self.cases(cursor=cursor)
+            yield from page["cases"]
+            cursor = page.get("cursor")
+            if not cursor:
+                return
+
+    def _get(self, path: str, query: Mapping[str, str | None] | None = None) -> Json:
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        return self._call("GET", path, headers=self._credentials(), params=given)
+
+    def _post(self, path: str, body: Json) -> Json:
+        headers = {**self._credentials(), "Content-Type": "application/json"}
+        return self._call("POST", path, headers=headers, data=json.dumps(body).encode())
+
+    def _credentials(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"}
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        params: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> Json:
+        try:
+            answer = self._http.request(
+                method,
+                self.url + path,
+                params=params,
+                data=data,
+                headers=headers,
+                timeout=TIMEOUT_S,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise NoAnswer(f"nobody answers at {self.url}") from error
+        body = _read(answer.content)
+        if not 200 <= answer.status_code < 300:
+            raise Refused(answer.status_code, body)
+        return body
+
+
+def _read(content: bytes) -> Json:
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}

@@ -1,0 +1,287 @@
+"""How cases, drafts and cards look at a terminal. All text from outside goes through `literal`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from local.cli.literal import literal, one_line
+
+type Json = Mapping[str, Any]
+
+STATUS_STYLES = {
+    "received": "quiet",
+    "queued": "quiet",
+    "running": "cyan",
+    "awaiting_approval": "warn",
+    "delivering": "cyan",
+    "delivered": "good",
+    "rejected": "magenta",
+    "expired": "bad",
+    "blocked": "bad",
+    "parked": "warn",
+    "failed": "bad",
+}
+_SIGNS = {"supported": ("✓", "good"), "unsupported": ("?", "warn"), "contradicted": ("✗", "bad")}
+_RISKS = {"low": "good", "medium": "warn", "high": "bad"}
+_CHANNELS = {
+    "callback": "callback",
+    "github_issue": "comment on the GitHub issue",
+    "github_discussion": "comment in the GitHub discussion",
+}
+_SHORT_ID = 10
+
+
+def short_id(case_id: str) -> str:
+    """Enough of an id for a person to type: the commands take it."""
+    return case_id[:_SHORT_ID]
+
+
+def status_text(status: str) -> Text:
+    return Text(status, style=STATUS_STYLES.get(status, ""))
+
+
+def case_list(cases: Sequence[Json]) -> RenderableType:
+    """The table of `countersign cases`."""
+    if not cases:
+        return Text("There are no cases.", style="quiet")
+    table = _table("case", "status", "source", "opened", "subject")
+    for case in cases:
+        table.add_row(
+            short_id(case["case_id"]),
+            status_text(case["status"]),
+            one_line(case["source"]),
+            age(case["created_at"]),
+            one_line(case["subject"]),
+        )
+    return table
+
+
+def approval_list(approvals: Sequence[Json]) -> RenderableType:
+    """The table of `countersign approvals`."""
+    if not approvals:
+        return Text("Nothing waits for a decision.", style="quiet")
+    table = _table("case", "risk", "reviewer", "asked", "expires", "subject")
+    for approval in approvals:
+        score = approval.get("reviewer_score")
+        table.add_row(
+            short_id(approval["case_id"]),
+            Text(approval["risk"], style=_RISKS.get(approval["risk"], "")),
+            "" if score is None else f"{score:.2f}",
+            age(approval["requested_at"]),
+            age(approval["expires_at"]),
+            one_line(approval["subject"]),
+        )
+    return table
+
+
+def timeline(events: Sequence[Json]) -> RenderableType:
+    """What happened, a line each, with the seconds since the first."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(justify="right", style="quiet", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(style="quiet", overflow="fold")
+    first = moment(events[0]["at"]) if events else None
+    for event in events:
+        seconds = (moment(event["at"]) - first).total_seconds() if first else 0.0
+        table.add_row(
+            f"+{seconds:.2f} s", one_line(event["event"]), one_line(event["actor"]), facts(event["detail"])
+        )
+    return table
+
+
+def facts(detail: Json) -> str:
+    """The plain values of an event's detail; hashes are cut short."""
+    shown = []
+    for name, value in detail.items():
+        if value in (None, "") or isinstance(value, dict | list):
+            continue
+        text = f"{value:.2f}" if isinstance(value, float) else one_line(str(value))
+        if name.endswith("sha256"):
+            text = text[:12]
+        shown.append(f"{name.replace('_', ' ')} {text}")
+    return " · ".join(shown)
+
+
+def draft(draft: Json) -> RenderableType:
+    """The draft's text with a sign before each claim, then its numbered sources with their quotes."""
+    return Group(
+        Padding(draft_text(draft["text"], draft.get("claims") or []), (0, 0, 0, 2)),
+        sources(draft.get("citations") or []),
+    )
+
+
+def draft_text(text: str, claims: Iterable[Json]) -> Text:
+    """The text, each claim preceded by how the evidence bears on it."""
+    shown, place = Text(), 0
+    for claim in sorted(claims, key=lambda claim: claim["start"]):
+        start, end = max(claim["start"], place), min(claim["end"], len(text))
+        if end <= start:
+            continue
+        sign, style = _SIGNS.get(claim["verdict"], ("?", "warn"))
+        shown.append(literal(text[place:start]))
+        shown.append(f"{sign} ", style=style)
+        shown.append(literal(text[start:end]), style="" if claim["verdict"] == "supported" else style)
+        place = end
+    shown.append(literal(text[place:]))
+    shown.highlight_regex(r"\[\d{1,3}\]", "cite")
+    return shown
+
+
+def sources(citations: Sequence[Json]) -> RenderableType:
+    """`[1] document`, and under it the exact words that are cited."""
+    if not citations:
+        return Text("  No passage is cited.", style="quiet")
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
+    table.add_column(style="cite", no_wrap=True)
+    table.add_column(overflow="fold")
+    last = None
+    for citation in sorted(citations, key=lambda each: each["marker"]):
+        marker = citation["marker"]
+        if marker != last:
+            table.add_row(f"[{marker}]", Text(one_line(citation["document"]), style="name"))
+        table.add_row("", Text(f"“{one_line(citation['quote'])}”", style="quiet"))
+        last = marker
+    return table
+
+
+def card(card: Json) -> RenderableType:
+    """All that a person needs to decide at a terminal."""
+    request = card["request"]
+    written = card["draft"]
+    parts: list[RenderableType] = [
+        Panel(
+            Text(literal(request["text"])),
+            title=Text(one_line(request["subject"])),
+            subtitle=Text(f"{one_line(request['author'])} · {request['source']}"),
+            title_align="left",
+            subtitle_align="left",
+            border_style="quiet",
+        ),
+        heading("Draft"),
+        draft(written)
+        if written["text"]
+        else Text("  There is none: write the reply yourself with edit.", style="warn"),
+    ]
+    if card.get("reason"):
+        parts.append(Text(f"  Why a person is asked: {card['reason']}", style="warn"))
+    if card.get("review"):
+        parts += [heading("Review"), review(card["review"])]
+    parts.append(heading("If approved"))
+    parts.append(Text.assemble("  ", destination(card["destination"])))
+    for action in written.get("actions") or []:
+        parts.append(Text(f"  and does: {one_line(action['name'])}", style="warn"))
+    parts.append(Text(f"  {spent(card)} · expires {age(card['expires_at'])}", style="quiet"))
+    return Group(*parts)
+
+
+def review(review: Json) -> RenderableType:
+    """The reviewer's verdict and what it holds against the draft."""
+    style = "good" if review["verdict"] == "accept" else "warn"
+    line = Text.assemble(
+        "  ",
+        (review["verdict"], style),
+        f" · score {review['score']:.2f} · support {review['support']:.2f}",
+        f" · {review['unsupported']} unsupported" if review["unsupported"] else "",
+    )
+    found = [Text(f"  - {one_line(finding['problem'])}") for finding in review.get("findings") or []]
+    summary = [Text(f"  {one_line(review['summary'])}", style="quiet")] if review.get("summary") else []
+    return Group(line, *summary, *found)
+
+
+def destination(destination: Json) -> Text:
+    """Channel and address."""
+    channel = _CHANNELS.get(destination["channel"], destination["channel"])
+    return Text.assemble(f"{channel}: ", (one_line(destination["address"]), "name"))
+
+
+def whole_case(case: Json) -> RenderableType:
+    """What `countersign case` prints."""
+    head = Text.assemble(
+        (one_line(case["subject"]), "name"),
+        "\n",
+        f"{case['case_id']} · {one_line(case['source'])} · ",
+        status_text(case["status"]),
+    )
+    if case.get("outcome") and case["outcome"] != case["status"]:
+        head.append(f" ({one_line(case['outcome'])})")
+    parts: list[RenderableType] = [
+        head,
+        heading("Timeline"),
+        Padding(timeline(case["timeline"]), (0, 0, 0, 2)),
+    ]
+    if case.get("draft") and case["draft"]["text"]:
+        parts += [heading("Draft"), draft(case["draft"])]
+    if case.get("review"):
+        parts += [heading("Review"), review(case["review"])]
+    parts += [heading("Cost"), Text(f"  {spent(case)}")]
+    return Group(*parts)
+
+
+def spent(case: Json) -> str:
+    """Tokens, calls and dollars."""
+    usage = case["usage"]
+    return (
+        f"{usage['input_tokens']:,} tokens in, {usage['output_tokens']:,} out, "
+        f"{usage['model_calls']} model calls, {dollars(case['cost_usd'])}"
+    )
+
+
+def dollars(amount: Any) -> str:
+    """US dollars, as exact as small sums need."""
+    try:
+        return f"${Decimal(str(amount)):.4f}"
+    except InvalidOperation:
+        return "no price known"
+
+
+def found_passages(results: Sequence[Json]) -> RenderableType:
+    """What `countersign search` prints."""
+    if not results:
+        return Text("Nothing in the knowledge fits.", style="quiet")
+    parts: list[RenderableType] = []
+    for result in results:
+        parts.append(
+            Text.assemble((one_line(result["document"]), "name"), (f"  {result['score']:.2f}", "quiet"))
+        )
+        parts.append(Padding(Text(literal(result["text"].strip())), (0, 0, 1, 2)))
+    return Group(*parts)
+
+
+def heading(title: str) -> Text:
+    return Text(f"\n{title}", style="bold underline")
+
+
+def moment(at: str) -> datetime:
+    """ISO 8601 as the API writes it."""
+    return datetime.fromisoformat(at)
+
+
+def age(at: str, now: datetime | None = None) -> str:
+    """How long ago, or in how long."""
+    seconds = ((now or datetime.now(UTC)) - moment(at)).total_seconds()
+    words = _duration(abs(seconds))
+    return f"{words} ago" if seconds >= 0 else f"in {words}"
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for name in columns[:-1]:
+        table.add_column(name, no_wrap=True)
+    table.add_column(columns[-1], overflow="ellipsis", no_wrap=True)
+    return table
