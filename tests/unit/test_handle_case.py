@@ -1,5 +1,6 @@
 """What handle_case decides: its expressions, evaluated as the local stack evaluates them."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +38,22 @@ HOURS = 3600
 SCHEDULE = [5, 300, 1800, 2 * HOURS, 5 * HOURS, 10 * HOURS, 14 * HOURS, 20 * HOURS, 24 * HOURS]
 
 
-def wait(attempt: int, retry_after_s: float = 0) -> Any:
-    delivery = {"outcome": "retry", "retry_after_s": retry_after_s, "status": 503}
-    return evaluate(
-        expression("Wait For Next Attempt", "Seconds"), {"attempt": attempt, "delivery": delivery}
-    )
+def wait(attempt: int, retry_after_s: float = 0, chance: float = 0) -> Any:
+    """Seconds until the next attempt, with a `$random()` that is not random."""
+    variables = {"attempt": attempt, "delivery": {"outcome": "retry", "retry_after_s": retry_after_s}}
+    text = expression("Wait For Next Attempt", "Seconds")
+    assert "$random()" in text
+    return evaluate(text.replace("$random()", f"{chance}"), variables)
 
 
 @pytest.mark.parametrize(("attempt", "base"), list(enumerate(SCHEDULE, start=1)))
 def test_the_delivery_schedule(attempt: int, base: int) -> None:
-    waited = wait(attempt)
-    assert isinstance(waited, int)
-    assert base <= waited <= base * 1.1 + 1
+    assert wait(attempt) == base
+    assert wait(attempt, chance=1) == math.ceil(base * 11 / 10), "a tenth longer at most"
+    assert isinstance(wait(attempt, chance=0.123), int), "Step Functions waits for whole seconds"
     assert wait(attempt, base * 3) == base * 3, "a receiver may ask for more time"
-    assert wait(attempt, base * 3 - 0.5) == base * 3, "in whole seconds"
-    assert base <= wait(attempt, 1) <= base * 1.1 + 1, "and not for less"
+    assert wait(attempt, base * 3 - 0.5) == base * 3, "in whole seconds as well"
+    assert wait(attempt, 1) == base, "and not for less"
 
 
 def test_nine_waits_between_ten_attempts_take_75_hours_and_a_half() -> None:
