@@ -17,6 +17,7 @@ from typing import Any, Self
 from local.bedrock.app import LocalBedrock
 from local.bedrock.models import Model, make_model
 from local.clock import Clock
+from local.documents import SIDECAR, documents
 from local.outbox import Outbox
 from local.resources import short_id, stable_name
 from local.stack import ROOT, LogLine, Stack
@@ -25,11 +26,6 @@ from local.template import STACK_NAME
 TENANT = "default"
 SOURCES = ROOT / "layers/sources/sources"
 GITHUB_TOKEN = "local-github-token"  # noqa: S105  the stand-in for GitHub takes any
-SIDECAR = ".metadata.json"
-
-
-class KnowledgeMissing(ValueError):
-    """There is no such folder of documents, or nothing in it."""
 
 
 @dataclass(frozen=True)
@@ -173,19 +169,3 @@ class OfflineApp:
         github = f"{STACK_NAME}/sources/github"
         value = json.loads(store.get_secret_value(SecretId=github)["SecretString"])
         store.put_secret_value(SecretId=github, SecretString=json.dumps({**value, "api_token": GITHUB_TOKEN}))
-
-
-def documents(folder: Path) -> list[tuple[str, Path]]:
-    """The documents below a folder with their names, hidden files left out. Raises KnowledgeMissing."""
-    if folder.is_file():
-        return [(folder.name, folder)]
-    if not folder.is_dir():
-        raise KnowledgeMissing(f"there is no folder {folder}")
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(SIDECAR))
-    named = [(path.relative_to(folder).as_posix(), path) for path in found]
-    named = [
-        (name, path) for name, path in named if not any(part.startswith(".") for part in name.split("/"))
-    ]
-    if not named:
-        raise KnowledgeMissing(f"there are no documents in {folder}")
-    return named
