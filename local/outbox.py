@@ -5,8 +5,9 @@ with Outbox() as outbox:
     ...                           # GITHUB_API_URL=outbox.url
     outbox.sent                   # every request with its answer, oldest first
 
-Issues and discussions need not be made first: any number and any node id has a list of comments. `GET /`
-shows everything to a browser, or as JSON to whoever asks for that.
+Issues and discussions need not be made first: any number and any node id has a list of comments. `/replies`
+takes callbacks for askers without a listener of their own. `GET /` shows everything to a browser, or as JSON to
+whoever asks for that.
 """
 
 import json
@@ -36,6 +37,7 @@ _ROUTES = Map(
         Rule("/repos/<owner>/<repo>/issues/<int:number>/comments", endpoint="list_comments", methods=["GET"]),
         Rule("/repos/<owner>/<repo>/issues/<int:number>/comments", endpoint="add_comment", methods=["POST"]),
         Rule("/graphql", endpoint="graphql", methods=["POST"]),
+        Rule("/replies", endpoint="reply", methods=["POST"]),
     ]
 )
 _PAGE_HEADERS = {
@@ -185,6 +187,8 @@ class Outbox:
         """What GitHub answers, down to the shape of its errors."""
         if endpoint == "unknown":
             return _json(404, {"message": "Not Found", "status": "404"})
+        if endpoint == "reply":
+            return SentAnswer(204)
         if not request.headers.get("Authorization", "").startswith(("Bearer ", "token ")):
             return _json(401, {"message": "Requires authentication", "status": "401"})
         if endpoint == "list_comments":
@@ -302,7 +306,7 @@ def _html(sent: list[SentRequest]) -> str:
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>Outbox</title>"
         '<meta name=viewport content="width=device-width">'
-        f"<style>{_STYLE}</style><h1>Outbox</h1><p>What was sent to GitHub's API, the newest first.</p>"
+        f"<style>{_STYLE}</style><h1>Outbox</h1><p>What was sent, the newest first.</p>"
         f"{items or '<p>Nothing yet.</p>'}"
     )
 
@@ -311,5 +315,7 @@ def _words(body: bytes) -> str:
     """The words of a comment, or the whole request where there are none."""
     given = _readable(body)
     fields = given if isinstance(given, dict) else {}
-    text = fields.get("body") or (fields.get("variables") or {}).get("body")
+    inner = fields.get("variables") or fields.get("data") or {}
+    inner = inner if isinstance(inner, dict) else {}
+    text = fields.get("body") or inner.get("body") or inner.get("text")
     return text if isinstance(text, str) else body.decode("utf-8", "replace")
