@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -107,9 +107,13 @@ class ApiClient:
     def search(self, query: str, limit: int) -> Json:
         return self._post("/knowledge/search", {"query": query, "limit": limit})
 
-    def add_document(self, document: Json) -> Json:
-        """`document` as `POST /knowledge/documents` takes it."""
-        return self._post("/knowledge/documents", document)
+    def add_documents(self, documents: Sequence[Json]) -> Json:
+        """Each is `{name, text | content_base64, content_type?}`; the job that is answered reads them."""
+        return self._post("/knowledge/documents", {"documents": list(documents)})
+
+    def job(self, job_id: str) -> Json:
+        """An ingestion job: `{job_id, status, started_at, updated_at}`."""
+        return self._get(f"/knowledge/jobs/{quote(job_id, safe='')}")
 
     def find_case(self, given: str) -> str:
         """The case id that a whole id, an approval's id or a unique beginning means. Raises NotOne."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from local.cli.running import RunningStack, SourceAccess
+from local.documents import KnowledgeMissing, documents
 
 if TYPE_CHECKING:
     from local.offline import Ingested, OfflineApp
@@ -83,15 +84,16 @@ def serving(
     # Before the imports, which take seconds: whoever is told to choose another port should not wait for it.
     _refuse_taken(port, "--port")
     _refuse_taken(aws_port, "--aws-port")
+    try:
+        documents(knowledge)
+    except KnowledgeMissing as error:
+        raise click.UsageError(str(error)) from error
     from local.bedrock.models import make_model
-    from local.offline import KnowledgeMissing, OfflineApp, documents
+    from local.offline import OfflineApp
     from local.server import Server, aws_app, gateway_app
 
     try:
-        documents(knowledge)
         app = OfflineApp(model=make_model(model, model_name=model_name), on_log=on_log)
-    except KnowledgeMissing as error:
-        raise click.UsageError(str(error)) from error
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     api = Server(gateway_app(lambda: app.stack.gateway), port=port)
