@@ -6,8 +6,8 @@ with Outbox() as outbox:
     outbox.sent                   # every request with its answer, oldest first
 
 Issues and discussions need not be made first: any number and any node id has a list of comments. `/replies`
-takes callbacks for askers without a listener of their own. `GET /` shows everything to a browser, or as JSON to
-whoever asks for that.
+takes callbacks for askers without a listener of their own. `GET /` shows everything to a browser, or as
+JSON to whoever asks for that.
 """
 
 import json
