@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
@@ -22,33 +23,53 @@ class LambdaContext(Protocol):
 
 type Handler = Callable[..., Any]
 
+_noted: ContextVar[dict[str, Any]] = ContextVar("noted")
+
 
 def observed(handler: Handler) -> Handler:
-    """Decorates a handler: logs its outcome with the case's ids, counts failures by error name, traces it.
-
-    An error that we raise on purpose is logged by its name and message; of any other only the type is
-    logged, as its message may quote what came from outside.
-    """
+    """Decorates a handler: logs its outcome with the case's ids, counts failures by error name, traces it."""
 
     @functools.wraps(handler)
     def call(event: Any, context: LambdaContext, *ports: Any) -> Any:
         logger = _logger()
         ids = {k: event[k] for k in LOGGED if k in event} if isinstance(event, dict) else {}
         ids |= {"function": context.function_name, "request_id": context.aws_request_id}
+        before = _noted.set(ids)
         try:
-            result = _tracer().capture_method(handler)(event, context, *ports)
+            # A trace is no place for results, which may hold text, nor for messages, which may quote it.
+            traced = _tracer().capture_method(capture_response=False, capture_error=False)(handler)
+            result = traced(event, context, *ports)
         except Exception as error:
-            known = isinstance(error, CountersignError)
-            logger.error(
-                "failed",
-                extra={**ids, "error": type(error).__name__, **({"reason": str(error)} if known else {})},
-            )
-            _count(f"Failed{type(error).__name__}")
+            log_failure(error, **ids)
             raise
+        finally:
+            _noted.reset(before)
         logger.info("done", extra=ids)
         return result
 
     return call
+
+
+def note(**ids: Any) -> None:
+    """Adds to what the running call logs at its end: ids, codes and words of our own, no text."""
+    _noted.get({}).update(ids)
+
+
+def log_failure(error: Exception, **ids: Any) -> None:
+    """Logs an error and counts it by its name.
+
+    One that we raise on purpose is logged with its message; of any other only the type is logged, as its
+    message may quote what came from outside.
+    """
+    reason = {"reason": str(error)} if isinstance(error, CountersignError) else {}
+    _logger().error("failed", extra={**ids, "error": type(error).__name__, **reason})
+    _count(f"Failed{type(error).__name__}")
+
+
+def log_outcome(name: str, outcome: str, **ids: Any) -> None:
+    """Logs how one record of a batch went and counts it, such as `DeliveryRetry`. `ids` hold no text."""
+    _logger().info(f"{name} {outcome}", extra=ids)
+    _count(f"{name}{outcome.title()}")
 
 
 @functools.lru_cache(maxsize=1)
@@ -58,7 +79,6 @@ def _logger() -> Logger:
 
 @functools.lru_cache(maxsize=1)
 def _tracer() -> Tracer:
-    # Results carry scores and ids only, but a trace is no place for them either.
     return Tracer(auto_patch=False)
 
 
