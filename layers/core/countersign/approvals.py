@@ -8,9 +8,10 @@ what they saw; where they approve, delivery checks the same one. Only after the 
 Functions told; a sweep tells it again where a crash came between.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from countersign.case_file import CaseFiles, decision_key, proposal_key, signed_key
 from countersign.clock import instant, parse
@@ -18,6 +19,7 @@ from countersign.errors import (
     AlreadyDecided,
     ApprovalExpired,
     ApprovalMissing,
+    EngineUnavailable,
     InvalidRequest,
     SignedBytesChanged,
     StaleCard,
@@ -42,22 +44,43 @@ from countersign.models import (
 )
 
 WRITE_ATTEMPTS = 4
+ASKED_ANEW = {
+    "round",
+    "subject",
+    "expires_at",
+    "escalated",
+    "shown_sha256",
+    "proposal_key",
+    "policy",
+    "risk",
+    "reviewer_score",
+    "has_draft",
+    "reason",
+}
+"""What an approval takes over from a new request: what is shown, and until when."""
 
 
 class Tasks(Protocol):
     """Step Functions as far as an approval needs it."""
 
     def succeed(self, token: str, output: dict[str, str | int]) -> bool:
-        """False where the task is closed, timed out or unknown: nobody waits for this any more."""
+        """False where the task is closed, timed out or unknown: nobody waits for this any more.
+
+        Raises EngineUnavailable where it could not be told.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Person:
-    """Who decides, as the channel has established it."""
+    """Who decides, as the channel has established it.
+
+    `name` is what people read; `subject` the issuer's own id of the person, which the ledger keeps beside it.
+    """
 
     name: str
     channel: str
+    subject: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +103,10 @@ class Arbiter:
         """Opens the approval of a round, or binds a new task to the one that is there.
 
         A redriven execution, or one whose console answer was malformed, finds the row: decided, then its
-        task is answered at once; pending, then the row takes the new token and a higher version.
+        task is answered at once; pending, then the row takes the new token, a new deadline, what is shown now
+        and a higher version. The same task asking twice changes nothing.
+
+        Raises ApprovalMissing, StoreConflict, EngineUnavailable.
         """
         approval, proposal = propose(file, round_number, terms, token, now, reason)
         self.files.put_once(approval.proposal_key, proposal)
@@ -110,50 +136,66 @@ class Arbiter:
                 ]
             )
         except Rejected:
-            return self.rebind(file.ref, approval.approval_id, token, now, escalate=False)
+            return self._bind(file.ref, approval.approval_id, token, now, "approval.asked_again", approval)
         return approval
 
-    def rebind(
-        self, ref: CaseRef, approval_id: str, token: str | None, now: datetime, *, escalate: bool
-    ) -> Approval:
-        """Gives a pending row a new task token; answers the task at once where the row is closed.
+    def escalate(self, ref: CaseRef, approval_id: str, token: str, now: datetime) -> Approval:
+        """Gives a pending row the task of the next people; answers that task at once where the row is closed.
 
-        Raises ApprovalMissing, StoreConflict.
+        Raises ApprovalMissing, StoreConflict, EngineUnavailable.
         """
+        return self._bind(ref, approval_id, token, now, "approval.escalated", None)
+
+    def _bind(
+        self,
+        ref: CaseRef,
+        approval_id: str,
+        token: str | None,
+        now: datetime,
+        name: str,
+        anew: Approval | None,
+    ) -> Approval:
+        """Gives a pending row a new task token and, where it is asked anew, what the new request shows."""
         for _ in range(WRITE_ATTEMPTS):
             approval = self._read(ref, approval_id)
-            at = instant(now)
             if approval.status is not ApprovalStatus.PENDING:
                 self.tell(approval.model_copy(update={"task_token": token}))
                 return approval
-            values = {
-                "task_token": token,
-                "version": approval.version + 1,
-                "escalated": escalate or approval.escalated,
-            }
+            if approval.task_token == token:
+                return approval  # the same task: its first call was cut off after it had written
+            at, version = instant(now), approval.version + 1
+            values: dict[str, Any] = {"task_token": token, "version": version}
+            if anew is None:
+                values["escalated"] = True
+            else:
+                values |= anew.model_dump(mode="json", include=ASKED_ANEW)
             event = LedgerEvent(
                 at=at,
-                event="approval.escalated" if escalate else "approval.asked_again",
+                event=name,
                 actor="countersign",
-                detail={"approval_id": approval_id, "version": approval.version + 1},
+                detail={
+                    "approval_id": approval_id,
+                    "version": version,
+                    **({"shown_sha256": anew.shown_sha256, "expires_at": anew.expires_at} if anew else {}),
+                },
             )
-            try:
+            with suppress(Rejected, StoreConflict):
                 self.ledger.commit(
                     [
                         self.ledger.change_approval(ref, approval_id, values, version=approval.version),
                         self.ledger.set_status(
                             ref, CaseStatus.AWAITING_APPROVAL, at, approval_id=approval_id
                         ),
-                        self.ledger.put_event(ref, f"approval#{approval_id}#v{approval.version + 1}", event),
+                        self.ledger.put_event(ref, f"approval#{approval_id}#v{version}", event),
                     ]
                 )
-            except Rejected:
-                continue
-            return approval.model_copy(update=values)
+                return Approval.model_validate({**approval.model_dump(), **values})
         raise StoreConflict(f"approval {approval_id} was written by others {WRITE_ATTEMPTS} times")
 
     def decide(self, approval: Approval, body: DecisionBody, person: Person, now: datetime) -> Approval:
         """Records a person's decision and tells Step Functions.
+
+        The decision stands whether or not the engine could be told; a sweep tells it again.
 
         Raises InvalidRequest, StaleCard, AlreadyDecided, ApprovalExpired, StoreConflict; SignedBytesChanged
         where the stored proposal is not the one whose hash the row holds.
@@ -166,11 +208,12 @@ class Arbiter:
             columns = self._columns(approval, body, person, instant(now))
             decided = approval.model_copy(update={**columns, "status": ApprovalStatus.DECIDED})
             try:
-                self._close(decided, columns, version=approval.version, before=instant(now))
-            except Rejected:
+                self._close(decided, columns, person, version=approval.version, before=instant(now))
+            except (Rejected, StoreConflict):
                 approval = self._read(_ref(approval), approval.approval_id)
                 continue
-            self.tell(decided)
+            with suppress(EngineUnavailable):
+                self.tell(decided)
             return decided
         raise StoreConflict(f"approval {approval.approval_id} was written by others {WRITE_ATTEMPTS} times")
 
@@ -185,20 +228,21 @@ class Arbiter:
             event = LedgerEvent(
                 at=at, event="approval.expired", actor="countersign", detail={"approval_id": approval_id}
             )
-            try:
+            with suppress(Rejected, StoreConflict):
                 self.ledger.commit(
                     [
                         self.ledger.change_approval(ref, approval_id, values, version=approval.version),
                         self.ledger.put_event(ref, f"expired#{approval_id}", event),
                     ]
                 )
-            except Rejected:
-                continue
-            return approval.model_copy(update={"status": ApprovalStatus.EXPIRED})
+                return approval.model_copy(update={"status": ApprovalStatus.EXPIRED})
         raise StoreConflict(f"approval {approval_id} was written by others {WRITE_ATTEMPTS} times")
 
     def tell(self, approval: Approval) -> bool:
-        """Tells Step Functions that the row is closed. False where no task waits for it any more."""
+        """Tells Step Functions that the row is closed. False where no task waits for it any more.
+
+        Raises EngineUnavailable.
+        """
         if approval.task_token is None:
             return False
         notice: dict[str, str | int] = {"approval_id": approval.approval_id, "version": approval.version}
@@ -226,7 +270,9 @@ class Arbiter:
             columns |= _keep_edit(self.files, approval, body.text)
         return columns
 
-    def _close(self, decided: Approval, columns: dict[str, str], *, version: int, before: str) -> None:
+    def _close(
+        self, decided: Approval, columns: dict[str, str], person: Person, *, version: int, before: str
+    ) -> None:
         ref, at = _ref(decided), str(decided.decided_at)
         event = LedgerEvent(
             at=at,
@@ -236,6 +282,7 @@ class Arbiter:
                 "approval_id": decided.approval_id,
                 "version": version,
                 "channel": decided.channel,
+                **({"subject": person.subject} if person.subject else {}),
                 "shown_sha256": decided.shown_sha256,
                 **({"signed_sha256": decided.signed_sha256} if decided.signed_sha256 else {}),
             },
@@ -366,6 +413,9 @@ def _keep_words(files: CaseFiles, approval: Approval, body: DecisionBody, person
 
 def _keep_edit(files: CaseFiles, approval: Approval, text: str) -> dict[str, str]:
     shown = read_signed(files, approval.proposal_key, approval.shown_sha256)
+    if text == shown.text:
+        # Not a character was changed: what is signed is what was shown, claims and all.
+        return {"signed_key": approval.proposal_key, "signed_sha256": approval.shown_sha256}
     edited = shown.model_copy(update={"text": text, "citations": kept_citations(text, shown), "claims": []})
     signed = canonical_json(edited)
     digest = sha256_hex(signed)

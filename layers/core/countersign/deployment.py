@@ -6,23 +6,31 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from countersign.approvals import Arbiter
 from countersign.case_file import CaseFiles
 from countersign.claims import Claims
+from countersign.errors import EngineUnavailable
 from countersign.ledger import Ledger
 from countersign.settings import settings
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
+    from countersign.intake import IntakeDesk
+    from countersign.secrets import SourceSecrets
+
 
 @lru_cache
-def client(service: Any, *, retries: bool = True) -> Any:
-    """A boto3 client. Retries are botocore's own but for Bedrock, where the state machine retries."""
-    attempts = {"mode": "standard", "total_max_attempts": 4 if retries else 1}
-    return boto3.client(service, config=Config(retries=attempts, connect_timeout=3, read_timeout=60))  # type: ignore[arg-type]
+def client(service: Any, *, retries: bool = True, quick: bool = False) -> Any:
+    """A boto3 client. Retries are botocore's own but for Bedrock, where the state machine retries.
+
+    A `quick` one gives up after some six seconds, while whoever called still waits for an answer.
+    """
+    attempts = {"mode": "standard", "total_max_attempts": (2 if quick else 4) if retries else 1}
+    times = {"connect_timeout": 2, "read_timeout": 3} if quick else {"connect_timeout": 3, "read_timeout": 60}
+    return boto3.client(service, config=Config(retries=attempts, **times))  # type: ignore[arg-type]
 
 
 @lru_cache
@@ -45,6 +53,33 @@ def arbiter() -> Arbiter:
     return Arbiter(ledger(), case_files(), TaskTokens(client("stepfunctions")))
 
 
+@lru_cache
+def source_secrets() -> "SourceSecrets":
+    # Imported here, as for the desk below: of all functions three need secrets and one takes events in.
+    from aws_lambda_powertools.utilities.parameters.secrets import SecretsProvider
+
+    from countersign.secrets import SourceSecrets
+
+    provider = SecretsProvider(boto3_client=client("secretsmanager", quick=True))
+    return SourceSecrets(provider, settings().secrets_prefix)
+
+
+@lru_cache
+def intake_desk() -> "IntakeDesk":
+    from countersign.event_claims import EventClaims
+    from countersign.intake import IntakeDesk, IntakeQueue
+
+    here = settings()
+    return IntakeDesk(
+        source_secrets(),
+        EventClaims(client("dynamodb", quick=True), here.claims_table),
+        CaseFiles(client("s3", quick=True), here.case_files_bucket),
+        IntakeQueue(client("sqs", quick=True), here.intake_queue_url),
+        github_api_url=here.github_api_url,
+        allow_loopback=here.allow_loopback_callbacks,
+    )
+
+
 class TaskTokens:
     """Answers Step Functions' waiting tasks."""
 
@@ -55,12 +90,14 @@ class TaskTokens:
         self._client = client
 
     def succeed(self, token: str, output: dict[str, Any]) -> bool:
-        """False where nobody waits for this token any more."""
-
+        """False where nobody waits for this token any more. Raises EngineUnavailable."""
         try:
             self._client.send_task_success(taskToken=token, output=json.dumps(output))
         except ClientError as error:
-            if error.response["Error"]["Code"] in self.GONE:
+            code = error.response["Error"]["Code"]
+            if code in self.GONE:
                 return False
-            raise
+            raise EngineUnavailable(f"SendTaskSuccess answered {code}") from error
+        except BotoCoreError as error:
+            raise EngineUnavailable(f"SendTaskSuccess failed: {type(error).__name__}") from error
         return True

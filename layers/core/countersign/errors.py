@@ -25,7 +25,11 @@ CountersignError
 │   └── SignedBytesChanged              what is stored is not what was signed; nothing is sent
 ├── DestinationDenied               a reply address we will not connect to
 │   └── DestinationUnresolved           its name has no address now; tried again on the delivery schedule
-├── SecretsUnavailable              the secret store did not answer; 503, try again
+├── Unavailable                     nothing is lost: answered with 503 and Retry-After
+│   ├── SecretsUnavailable              the secret store did not answer, or with something unusable
+│   ├── EventInProgress                 another run is taking this very event in and has not finished
+│   └── IntakeUnavailable               claims, case files or the queue did not take an event
+├── EngineUnavailable               Step Functions did not answer; what was decided stands, a sweep tells it
 └── ConfigurationError              a source, policy, prompt or setting that cannot work
 """
 
@@ -163,7 +167,28 @@ class DestinationUnresolved(DestinationDenied):
     pass
 
 
-class SecretsUnavailable(CountersignError):
+class Unavailable(CountersignError):
+    """Try again, after about `retry_after_s` seconds. `code` is the word in the error body."""
+
+    status = 503
+    code = "unavailable"
+    retry_after_s = 30
+
+
+class SecretsUnavailable(Unavailable):
+    pass
+
+
+class EventInProgress(Unavailable):
+    code = "in_progress"
+    retry_after_s = 5
+
+
+class IntakeUnavailable(Unavailable):
+    pass
+
+
+class EngineUnavailable(CountersignError):
     pass
 
 

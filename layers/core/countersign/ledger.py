@@ -7,6 +7,7 @@ tenant's cases, index `by_status` its cases and approvals in one status.
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from countersign.errors import InvalidRequest, NotFound
+from countersign.errors import InvalidRequest, NotFound, StoreConflict
 from countersign.models import (
     Approval,
     ApprovalStatus,
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 type Item = dict[str, Any]
+
+CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+"""An execution's name is made of it; nothing in it means anything to a key."""
+APPROVAL_ID = re.compile(rf"(?P<case_id>{CASE_ID.pattern})-a[1-9][0-9]{{0,3}}")
 
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
@@ -73,13 +78,19 @@ class Ledger:
         *,
         outcome: str | None = None,
         approval_id: str | None = None,
+        seen: str | None = None,
     ) -> Item:
-        """Moves the head to a status; refused where there is no head."""
+        """Moves the head to a status; refused where there is no head.
+
+        Given `seen`, the `updated_at` of a head, it is refused where the head has moved since.
+        """
         values: Item = {"status": status.value, "updated_at": at}
         values |= {"gsi2pk": _status_pk(ref.tenant, "case", status), "gsi2sk": at}
         values |= {"outcome": outcome} if outcome else {}
         values |= {"approval_id": approval_id} if approval_id else {}
-        return self._update(ref, "head", values, "attribute_exists(pk)", {})
+        if seen is None:
+            return self._update(ref, "head", values, "attribute_exists(pk)", {})
+        return self._update(ref, "head", values, "updated_at = :seen", {":seen": seen})
 
     def put_event(self, ref: CaseRef, key: str, event: LedgerEvent) -> Item:
         """Appends to the history; refused where the event with this key is there already."""
@@ -128,7 +139,10 @@ class Ledger:
         }
 
     def commit(self, writes: Iterable[Item]) -> None:
-        """Runs one write, or several as a transaction. Raises Rejected where a condition did not hold."""
+        """Runs one write, or several as a transaction.
+
+        Raises Rejected where a condition did not hold, StoreConflict where others were writing the same rows.
+        """
         batch = list(writes)
         try:
             if len(batch) > 1:
@@ -138,10 +152,11 @@ class Ledger:
             else:
                 self._db.update_item(**batch[0]["Update"])
         except ClientError as error:
-            positions = _refused(error)
-            if positions is None:
-                raise
-            raise Rejected(positions) from None
+            if positions := _refused(error):
+                raise Rejected(positions) from None
+            if _conflicted(error):
+                raise StoreConflict("somebody else was writing the same rows") from None
+            raise
 
     def append(self, ref: CaseRef, key: str, event: LedgerEvent) -> bool:
         """Writes one line of history by itself; False where it is there already."""
@@ -278,14 +293,15 @@ def approval_closed(tenant: str, at: str, **values: Any) -> Item:
     return values | _approval_index(tenant, status, at)
 
 
+def is_case_id(text: str) -> bool:
+    """Whether it has the form of one; anything else must not get into a key."""
+    return CASE_ID.fullmatch(text) is not None
+
+
 def find_approval(ledger: Ledger, tenant: str, approval_id: str) -> Approval:
     """The row of an approval id, which begins with its case's id. Raises NotFound."""
-    case_id, dash, number = approval_id.rpartition("-a")
-    row = (
-        ledger.approval(CaseRef(tenant=tenant, case_id=case_id), approval_id)
-        if dash and number.isdecimal()
-        else None
-    )
+    named = APPROVAL_ID.fullmatch(approval_id)
+    row = ledger.approval(CaseRef(tenant=tenant, case_id=named["case_id"]), approval_id) if named else None
     if row is None:
         raise NotFound("there is no such approval")
     return row
@@ -337,17 +353,25 @@ def _plain(value: Any) -> Any:
     return [_plain(part) for part in value] if isinstance(value, list) else value
 
 
-def _refused(error: ClientError) -> list[int] | None:
-    response: Mapping[str, Any] = error.response
-    code = response.get("Error", {}).get("Code")
-    if code == "ConditionalCheckFailedException":
+def _refused(error: ClientError) -> list[int]:
+    """The indexes of the writes whose condition did not hold."""
+    if _code(error) == "ConditionalCheckFailedException":
         return [0]
-    if code != "TransactionCanceledException":
-        return None
-    reasons = [reason.get("Code") for reason in response.get("CancellationReasons", [])]
-    if any(reason not in {"None", "ConditionalCheckFailed"} for reason in reasons):
-        return None
-    return [i for i, reason in enumerate(reasons) if reason == "ConditionalCheckFailed"]
+    return [i for i, reason in enumerate(_reasons(error)) if reason == "ConditionalCheckFailed"]
+
+
+def _conflicted(error: ClientError) -> bool:
+    """Whether nothing was wrong but that two wrote at once; botocore does not retry this by itself."""
+    return _code(error) == "TransactionConflictException" or "TransactionConflict" in _reasons(error)
+
+
+def _reasons(error: ClientError) -> list[Any]:
+    response: Mapping[str, Any] = error.response
+    return [reason.get("Code") for reason in response.get("CancellationReasons", [])]
+
+
+def _code(error: ClientError) -> Any:
+    return error.response.get("Error", {}).get("Code")
 
 
 def _make_cursor(key: Mapping[str, Any]) -> str:
@@ -355,10 +379,13 @@ def _make_cursor(key: Mapping[str, Any]) -> str:
 
 
 def _open_cursor(cursor: str, key: str, value: str) -> Item:
+    """The key a list goes on after: exactly the columns of the table and of the index, and of this list."""
     try:
-        row = json.loads(base64.urlsafe_b64decode(cursor))
-        if row[key] != value or not all(isinstance(v, str) for v in row.values()):
+        row = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
+        if row.keys() != {"pk", "sk", key, key.replace("pk", "sk")} or row[key] != value:
+            raise ValueError
+        if not all(isinstance(v, str) and v for v in row.values()):
             raise ValueError
         return _item(row)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError):
         raise InvalidRequest("the cursor is not one this list gave out") from None
