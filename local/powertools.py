@@ -1,13 +1,16 @@
-"""Keeps Powertools' metrics of concurrent calls apart.
+"""Keeps what Powertools knows of concurrent calls apart.
 
-Powertools collects metrics in dictionaries of the class `Metrics`, which is safe on Lambda, where a process
-handles one call at a time. Here many functions run at once in one process.
+Powertools collects metrics in dictionaries of the class `Metrics`, and keeps the event that is being answered
+on the class `BaseRouter`, which is safe on Lambda, where a process handles one call at a time. Here many
+functions run at once in one process.
 """
 
-from collections.abc import Iterator, MutableMapping
+import threading
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from aws_lambda_powertools.event_handler.api_gateway import ApiGatewayResolver, Route
 from aws_lambda_powertools.metrics import Metrics
 
 from local.environment import current_invocation
@@ -53,4 +56,57 @@ def metrics_per_invocation() -> Iterator[None]:
     with ExitStack() as stack:
         for name in ("_metrics", "_dimensions", "_metadata"):
             stack.enter_context(replaced(Metrics, name, PerInvocation()))
+        yield
+
+
+class OfInvocation:
+    """An attribute of a resolver of which each running invocation has its own value."""
+
+    def __init__(self, name: str, make: Callable[[], Any]) -> None:
+        self._name = name
+        self._make = make
+
+    def __get__(self, app: Any, owner: type | None = None) -> Any:
+        if app is None:
+            return self
+        key, values = self._place(app)
+        return values.setdefault(key, self._make()) if key not in values else values[key]
+
+    def __set__(self, app: Any, value: Any) -> None:
+        key, values = self._place(app)
+        values[key] = value
+
+    def _place(self, app: Any) -> tuple[Any, dict[Any, Any]]:
+        invocation = current_invocation.get()
+        if invocation is None:
+            return f"{self._name} outside", vars(app)
+        return (self._name, id(app)), invocation.scratch
+
+
+@contextmanager
+def requests_per_invocation() -> Iterator[None]:
+    """Let resolvers keep event and context of each invocation apart while the block runs."""
+    resolve, build = ApiGatewayResolver.resolve, Route._build_middleware_stack
+    building = threading.Lock()
+
+    def resolve_apart(app: Any, event: Any, context: Any) -> dict[str, Any]:
+        app.current_event, app.lambda_context = app._to_proxy_event(event), context
+        return resolve(app, event, context)
+
+    def build_once(route: Any, *args: Any, **kwargs: Any) -> None:
+        with building:
+            if not route._middleware_stack_built:
+                build(route, *args, **kwargs)
+
+    with ExitStack() as stack:
+        stack.enter_context(replaced(ApiGatewayResolver, "resolve", resolve_apart))
+        stack.enter_context(replaced(Route, "_build_middleware_stack", build_once))
+        for name, make in (
+            ("current_event", lambda: None),
+            ("lambda_context", lambda: None),
+            ("context", dict),
+        ):
+            # Not `replaced`: these are attributes of instances, and the class has none.
+            setattr(ApiGatewayResolver, name, OfInvocation(name, make))
+            stack.callback(delattr, ApiGatewayResolver, name)
         yield

@@ -36,7 +36,7 @@ from local.gateway import Gateway, Response, read_routes
 from local.jsonata import jsonata_in_moto
 from local.meter import Meter
 from local.poller import Poller, QueueMapping
-from local.powertools import metrics_per_invocation
+from local.powertools import metrics_per_invocation, requests_per_invocation
 from local.process import (
     aws_credentials,
     forget_cached_values,
@@ -247,6 +247,7 @@ class Stack:
         if self.bedrock is not None:
             resources.enter_context(bedrock_in_process(self.bedrock.wsgi_app))
         resources.enter_context(metrics_per_invocation())
+        resources.enter_context(requests_per_invocation())
         resources.enter_context(queues.installed())
         resources.enter_context(engine.installed())
         resources.enter_context(replaced(LambdaBackend, "invoke", self._invoke_by_api))

@@ -1,28 +1,76 @@
-"""The evidence card: all that a person needs to decide, in one JSON object, the same on every channel."""
+"""What people are shown of cases and approvals, the same on every channel."""
 
-from typing import Any
+import re
+from collections.abc import Sequence
+from decimal import Decimal
 
 from pydantic import JsonValue
 
-from countersign.models import Approval, ApprovalStatus, CaseFile, DecisionDocument, Proposal
+from countersign.api import (
+    ApprovalLine,
+    AskedRequest,
+    CardDecision,
+    CardDestination,
+    CardDraft,
+    CaseAnswer,
+    CaseDraft,
+    CaseLine,
+    EvidenceCard,
+    TimelineEvent,
+    Usage,
+)
+from countersign.models import (
+    Approval,
+    ApprovalStatus,
+    CaseFile,
+    CaseHead,
+    DecisionDocument,
+    LedgerEvent,
+    ModelCall,
+    Proposal,
+    Review,
+    StepRecord,
+)
 from countersign.replies import compose_reply
 
 
-def usage(file: CaseFile) -> dict[str, int]:
-    """Tokens and calls of a case so far; input tokens include those read from and written to a cache."""
-    calls = file.calls()
-    return {
-        "input_tokens": sum(c.input_tokens + c.cache_read_tokens + c.cache_write_tokens for c in calls),
-        "output_tokens": sum(c.output_tokens for c in calls),
-        "model_calls": len(calls),
-    }
+def usage(file: CaseFile) -> Usage:
+    """Tokens and calls of a case so far."""
+    return _usage(file.calls())
 
 
-def summary(approval: Approval) -> dict[str, JsonValue]:
+def case_line(head: CaseHead) -> CaseLine:
+    """A line in the list of cases."""
+    return CaseLine.model_validate(head.model_dump(include=set(CaseLine.model_fields)))
+
+
+def case_answer(head: CaseHead, events: Sequence[LedgerEvent], file: CaseFile | None) -> CaseAnswer:
+    """A whole case. Its text is gone where `file` is None: it was erased, and the ledger stays."""
+    rounds = file.rounds if file else []
+    draft = next((r.draft for r in reversed(rounds) if r.draft), None)
+    review = next((r.review for r in reversed(rounds) if r.review), None)
+    return CaseAnswer(
+        **case_line(head).model_dump(),
+        timeline=timeline(events, file.steps if file else []),
+        draft=CaseDraft(text=draft.text, claims=draft.claims, citations=draft.citations) if draft else None,
+        review=review,
+        approval_id=head.approval_id,
+        usage=_usage(file.calls() if file else []),
+        cost_usd=str(file.cost_usd() if file else Decimal(0)),
+        outcome=head.outcome,
+    )
+
+
+def timeline(events: Sequence[LedgerEvent], steps: Sequence[StepRecord]) -> list[TimelineEvent]:
+    """The ledger's events and the case file's steps, called such as `step.write_draft`, by their time."""
+    lines = [TimelineEvent.model_validate(event.model_dump()) for event in events]
+    lines += [_step_line(step) for step in steps]
+    return sorted(lines, key=lambda line: line.at)
+
+
+def approval_line(approval: Approval) -> ApprovalLine:
     """A line of the inbox."""
-    fields = {"approval_id", "case_id", "subject", "requested_at", "expires_at", "risk", "reviewer_score"}
-    fields |= {"escalated", "verdict", "decided_by", "decided_at", "status"}
-    return approval.model_dump(mode="json", include=fields)
+    return ApprovalLine.model_validate(approval.model_dump(include=set(ApprovalLine.model_fields)))
 
 
 def evidence_card(
@@ -33,46 +81,74 @@ def evidence_card(
     *,
     viewer: str,
     github_api_url: str,
-) -> dict[str, Any]:
+) -> EvidenceCard:
     """The card of an approval. `viewer` stands in for whoever will sign in the preview of what is sent."""
-    round_ = file.round(approval.round)
-    review = round_.review if round_ else None
-    request = file.request
     signer = approval.decided_by or viewer
     reply = compose_reply(proposal, github_api_url, signer, approval.decided_at or "when it is signed")
-    card: dict[str, Any] = summary(approval)
-    card |= {
-        "version": approval.version,
-        "reason": approval.reason,
-        "request": request.model_dump(
-            mode="json", include={"subject", "text", "author", "link", "received_at", "source"}
+    return EvidenceCard(
+        **approval_line(approval).model_dump(),
+        version=approval.version,
+        reason=approval.reason,
+        request=AskedRequest.model_validate(file.request.model_dump(include=set(AskedRequest.model_fields))),
+        draft=CardDraft(
+            text=proposal.text,
+            claims=proposal.claims,
+            citations=proposal.citations,
+            actions=proposal.actions,
         ),
-        "draft": {
-            "text": proposal.text,
-            "claims": [claim.model_dump(mode="json") for claim in proposal.claims],
-            "citations": [citation.model_dump(mode="json") for citation in proposal.citations],
-            "actions": [action.model_dump(mode="json") for action in proposal.actions],
-        },
-        "passages": [passage.model_dump(mode="json") for passage in file.passages],
-        "review": review.model_dump(mode="json") if review else None,
-        "usage": usage(file),
-        "cost_usd": str(file.cost_usd()),
-        "policy": approval.policy.model_dump(mode="json"),
-        "destination": proposal.destination.model_dump(mode="json", include={"channel", "address"}),
-        "will_send": reply.words,
-        "shown_sha256": approval.shown_sha256,
-        "decision": _decision(approval, document),
-    }
-    return card
+        passages=file.passages,
+        review=_review(file, approval.round),
+        usage=usage(file),
+        cost_usd=str(file.cost_usd()),
+        policy=approval.policy,
+        destination=CardDestination(
+            channel=proposal.destination.channel, address=proposal.destination.address
+        ),
+        will_send=reply.words,
+        shown_sha256=approval.shown_sha256,
+        decision=_decision(approval, document),
+    )
 
 
-def _decision(approval: Approval, document: DecisionDocument | None) -> dict[str, JsonValue] | None:
+def _review(file: CaseFile, round_number: int) -> Review | None:
+    written = file.round(round_number)
+    return written.review if written else None
+
+
+def _decision(approval: Approval, document: DecisionDocument | None) -> CardDecision | None:
     if approval.status is not ApprovalStatus.DECIDED:
         return None
-    return {
-        "verdict": approval.verdict,
-        "decided_by": approval.decided_by,
-        "decided_at": approval.decided_at,
-        "reason": document.reason if document else None,
-        "signed_sha256": approval.signed_sha256,
-    }
+    return CardDecision.model_validate(
+        {
+            "verdict": approval.verdict,
+            "decided_by": approval.decided_by,
+            "decided_at": approval.decided_at,
+            "reason": document.reason if document else None,
+            "signed_sha256": approval.signed_sha256,
+        }
+    )
+
+
+def _usage(calls: Sequence[ModelCall]) -> Usage:
+    return Usage(
+        input_tokens=sum(c.input_tokens + c.cache_read_tokens + c.cache_write_tokens for c in calls),
+        output_tokens=sum(c.output_tokens for c in calls),
+        model_calls=len(calls),
+    )
+
+
+def _step_line(step: StepRecord) -> TimelineEvent:
+    detail: dict[str, JsonValue] = dict(step.detail)
+    if step.round:
+        detail["round"] = step.round
+    if step.error:
+        detail["error"] = step.error
+    if step.calls:
+        known = [call.cost_usd for call in step.calls if call.cost_usd is not None]
+        detail |= _usage(step.calls).model_dump()
+        detail |= {
+            "latency_ms": round(sum(call.latency_ms for call in step.calls), 1),
+            "cost_usd": str(sum(known, Decimal(0))) if known else None,
+        }
+    name = re.sub(r"[^a-z0-9]+", "_", step.state.lower()).strip("_")
+    return TimelineEvent(at=step.at, event=f"step.{name}", actor="countersign", detail=detail)

@@ -1,0 +1,58 @@
+"""The calls about approvals. Only the decision changes anything, and it is taken once."""
+
+from typing import Any
+
+from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
+
+from countersign.api import ApprovalList, DecisionAnswer
+from countersign.approvals import Person, read_signed
+from countersign.cards import approval_line, evidence_card
+from countersign.errors import CaseFileMissing, NotFound
+from countersign.ledger import find_approval
+from countersign.models import Approval, ApprovalStatus, DecisionBody, DecisionDocument
+from reading import Call
+
+router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]
+
+
+@router.get("/approvals")
+def list_approvals() -> dict[str, Any]:
+    call: Call = router.context["call"]
+    status = call.status(ApprovalStatus) or ApprovalStatus.PENDING
+    found, cursor = call.ports.arbiter().ledger.approvals(call.tenant, status, call.limit(), call.cursor())
+    answer = ApprovalList(approvals=[approval_line(approval) for approval in found], cursor=cursor)
+    return answer.model_dump(mode="json")
+
+
+@router.get("/approvals/<approval_id>")
+def show_approval(approval_id: str) -> dict[str, Any]:
+    call: Call = router.context["call"]
+    arbiter = call.ports.arbiter()
+    approval = find_approval(arbiter.ledger, call.tenant, approval_id)
+    files = arbiter.files
+    try:
+        card = evidence_card(
+            approval,
+            read_signed(files, approval.proposal_key, approval.shown_sha256),
+            files.read(call.case(approval.case_id)),
+            files.get_model(approval.decision_key, DecisionDocument) if approval.decision_key else None,
+            viewer=call.person,
+            github_api_url=call.ports.settings().github_api_url,
+        )
+    except CaseFileMissing:
+        raise NotFound("the text of this case has been erased") from None
+    return card.model_dump(mode="json")
+
+
+@router.post("/approvals/<approval_id>/decision")
+def decide(approval_id: str) -> dict[str, Any]:
+    call: Call = router.context["call"]
+    body, arbiter = call.body(DecisionBody), call.ports.arbiter()
+    person = Person(name=call.person, channel="api", subject=call.subject)
+    approval = find_approval(arbiter.ledger, call.tenant, approval_id)
+    return _outcome(arbiter.decide(approval, body, person, call.ports.now()))
+
+
+def _outcome(approval: Approval) -> dict[str, Any]:
+    fields = approval.model_dump(include=set(DecisionAnswer.model_fields))
+    return DecisionAnswer.model_validate(fields).model_dump(mode="json")

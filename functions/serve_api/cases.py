@@ -1,0 +1,40 @@
+"""The calls about cases. They change nothing."""
+
+from contextlib import suppress
+from typing import Any
+
+from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
+
+from countersign.api import CaseList
+from countersign.cards import case_answer, case_line
+from countersign.errors import CaseFileMissing, NotFound
+from countersign.ledger import is_case_id
+from countersign.models import CaseStatus
+from reading import Call
+
+router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]
+
+
+@router.get("/cases")
+def list_cases() -> dict[str, Any]:
+    call: Call = router.context["call"]
+    ledger = call.ports.arbiter().ledger
+    found, cursor = ledger.cases(call.tenant, call.status(CaseStatus), call.limit(), call.cursor())
+    return CaseList(cases=[case_line(head) for head in found], cursor=cursor).model_dump(mode="json")
+
+
+@router.get("/cases/<case_id>")
+def show_case(case_id: str) -> dict[str, Any]:
+    call: Call = router.context["call"]
+    missing = NotFound("there is no such case")
+    if not is_case_id(case_id):
+        raise missing
+    ref, arbiter = call.case(case_id), call.ports.arbiter()
+    head, events, _ = arbiter.ledger.history(ref)
+    if head is None:
+        raise missing
+    file = None
+    # The text of an old case has been erased; its ledger stays.
+    with suppress(CaseFileMissing):
+        file = arbiter.files.read(ref)
+    return case_answer(head, events, file).model_dump(mode="json")
