@@ -86,6 +86,19 @@ class Request(Record):
         return sha256_hex(f"{self.source}\0{self.thread}")
 
 
+class RawEvent(Record):
+    """An event as it came: the body's exact text, and the headers that say how to read it, no secret one."""
+
+    source: str
+    received_at: str
+    headers: dict[str, str]
+    body: str
+
+    @property
+    def body_sha256(self) -> str:
+        return sha256_hex(self.body)
+
+
 class Intake(Record):
     """The body of a message on the intake queue: ids only, the raw event lies in S3 under `raw_key`."""
 

@@ -161,10 +161,11 @@ def load_source(name: str, directory: Path) -> Source:
     path = directory / f"{name}.yaml"
     if not _NAME.fullmatch(name) or not path.is_file():
         raise NotFound("there is no such source")
-    import yaml
+    import yaml  # not needed for a name that does not exist
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # parses in C where it can
     try:
-        source = Source.model_validate(yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+        source = Source.model_validate(yaml.load(path.read_bytes(), Loader=loader))  # noqa: S506
     except OSError as error:
         raise ConfigurationError(f"source {path} cannot be read: {error.strerror}") from None
     except yaml.YAMLError as error:

@@ -1,0 +1,103 @@
+"""The secrets of sources: what their events are signed with, and what their APIs take from us.
+
+One secret in Secrets Manager for each source, `{prefix}/sources/{source}`, holding JSON:
+`{"current": ..., "previous"?: ..., "api_token"?: ...}`. Both `current` and `previous` are active, so that a
+secret is changed without losing an event. Values are kept for five minutes; a signature that matches none of
+them asks the store again, so a new secret works at once.
+"""
+
+import time
+from collections.abc import Callable
+
+from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+from aws_lambda_powertools.utilities.parameters.secrets import SecretsProvider
+from botocore.exceptions import ClientError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from countersign.errors import SecretsUnavailable
+
+KEPT_S = 300
+REFRESH_S = 30
+"""Seconds between two questions that only a mismatch, or a secret that is not there, gave rise to.
+
+Anybody can send a wrong signature, and each question to the store costs money and time.
+"""
+
+
+class SourceSecret(BaseModel):
+    """What the store holds for one source."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    current: str = Field(repr=False)
+    previous: str | None = Field(default=None, repr=False)
+    api_token: str | None = Field(default=None, repr=False)
+
+
+class SourceSecrets:
+    """Give it Powertools' provider, the prefix of the secrets' names, and a clock in seconds."""
+
+    def __init__(
+        self, provider: SecretsProvider, prefix: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._provider = provider
+        self._prefix = prefix
+        self._clock = clock
+        self._asked: dict[str, float] = {}
+        self._missing: set[str] = set()
+
+    def signing(self, source: str) -> list[str]:
+        """The active secrets, the current one first; none where the source has no secret.
+
+        Raises SecretsUnavailable.
+        """
+        secret = self._get(source)
+        return [value for value in (secret.current, secret.previous) if value] if secret else []
+
+    def api_token(self, source: str) -> str | None:
+        """What the source's API takes from us. Raises SecretsUnavailable."""
+        secret = self._get(source)
+        return secret.api_token if secret else None
+
+    def refresh(self, source: str) -> bool:
+        """Asks the store again, at most every 30 seconds; False where it was too early for that.
+
+        Raises SecretsUnavailable.
+        """
+        if not self._may_ask(source):
+            return False
+        self._get(source, force=True)
+        return True
+
+    def _may_ask(self, source: str) -> bool:
+        now = self._clock()
+        if now - self._asked.get(source, float("-inf")) < REFRESH_S:
+            return False
+        self._asked[source] = now
+        return True
+
+    def _get(self, source: str, *, force: bool = False) -> SourceSecret | None:
+        if source in self._missing and not force and not self._may_ask(source):
+            return None
+        try:
+            value = self._provider.get(f"{self._prefix}/sources/{source}", max_age=KEPT_S, force_fetch=force)
+        except GetParameterError as error:
+            if not _is_missing(error):
+                raise SecretsUnavailable(f"the secret of source {source} cannot be read now") from error
+            self._missing.add(source)
+            self._asked.setdefault(source, self._clock())
+            return None
+        self._missing.discard(source)
+        try:
+            return SourceSecret.model_validate_json(value)  # type: ignore[arg-type]  # text or bytes
+        except ValidationError as error:
+            fields = sorted({".".join(map(str, e["loc"])) or "JSON" for e in error.errors()})
+            raise SecretsUnavailable(
+                f"the secret of source {source} is not as it should be: {', '.join(fields)}"
+            ) from None
+
+
+def _is_missing(error: GetParameterError) -> bool:
+    # Powertools wraps every error in its own; the store's is what it came from.
+    cause = error.__context__
+    return isinstance(cause, ClientError) and cause.response["Error"]["Code"] == "ResourceNotFoundException"
