@@ -24,7 +24,19 @@ _NAME = re.compile(
 )
 # A last label that looks like a number makes browsers and libc read the whole name as an IPv4 address.
 _NUMBER_LAST = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
-_INTERNAL_SUFFIXES = (".localhost", ".local", ".internal", ".arpa")
+# Reserved, or in wide private use (RFC 6762, appendix G); Lambda's own hosts file has `.localdomain`.
+_INTERNAL_SUFFIXES = (
+    ".localhost",
+    ".localdomain",
+    ".local",
+    ".internal",
+    ".intranet",
+    ".private",
+    ".corp",
+    ".home",
+    ".lan",
+    ".arpa",
+)
 
 # What `is_global` of Python lets through although nothing of a stranger's answers there.
 _NOT_PUBLIC_V4 = (
