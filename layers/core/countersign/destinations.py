@@ -13,7 +13,7 @@ from countersign.errors import DestinationDenied
 MAX_URL = 2_048
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
-# One way to part a URL, and no characters that another parser strips (tab, newline) or turns around (backslash).
+# One way to part a URL, and no character that another parser strips (tab, newline) or turns (backslash).
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<authority>[^/?#\\@\s]+)(?P<path>[/?][\x21-\x22\x24-\x5b\x5d-\x7e]*)?(#[\x21-\x7e]*)?",
     re.IGNORECASE,
@@ -55,7 +55,10 @@ _NOT_PUBLIC_V6 = (
 
 @dataclass(frozen=True)
 class Url:
-    """A URL in parts. `host` is an ASCII name in lower case or an address without brackets; `path` has the query."""
+    """A URL in parts. `host` is an ASCII name in lower case, or an address without brackets.
+
+    `path` includes the query.
+    """
 
     scheme: str
     host: str
