@@ -117,7 +117,7 @@ function sendSection(card) {
     card.decision ? "Proposed to be sent" : "Will be sent",
     where,
     element(
-      "details",
+      "details.exact",
       element("summary", `Exact body, ${plural(Array.from(card.will_send).length, "character")}`),
       willSend(card),
     ),
@@ -274,7 +274,7 @@ function actionBar(card, choose) {
 export function cardNode(card, choose) {
   return element(
     "article.card",
-    { "aria-labelledby": "card-title" },
+    { "aria-labelledby": "card-title", "data-id": card.approval_id },
     header(card),
     banner(card),
     unsentSection(card),

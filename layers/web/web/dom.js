@@ -7,7 +7,7 @@
 export function element(tag, ...content) {
   const [name, ...classes] = tag.split(".");
   const node = document.createElement(name);
-  node.className = classes.join(" ");
+  if (classes.length) node.className = classes.join(" ");
   const attributes = content[0]?.constructor === Object ? content.shift() : {};
   const given = (value) => value !== null && value !== undefined && value !== false;
   for (const [key, value] of Object.entries(attributes)) {
