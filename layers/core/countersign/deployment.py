@@ -18,6 +18,7 @@ from countersign.settings import settings
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
+    from countersign.delivery import Courier
     from countersign.intake import IntakeDesk
     from countersign.secrets import SourceSecrets
 
@@ -75,6 +76,23 @@ def intake_desk() -> "IntakeDesk":
         EventClaims(client("dynamodb", quick=True), here.claims_table),
         CaseFiles(client("s3", quick=True), here.case_files_bucket),
         IntakeQueue(client("sqs", quick=True), here.intake_queue_url),
+        github_api_url=here.github_api_url,
+        allow_loopback=here.allow_loopback_callbacks,
+    )
+
+
+@lru_cache
+def courier() -> "Courier":
+    from countersign import outbound
+    from countersign.delivery import Courier
+
+    here = settings()
+    return Courier(
+        ledger(),
+        case_files(),
+        source_secrets(),
+        TaskTokens(client("stepfunctions")),
+        outbound,
         github_api_url=here.github_api_url,
         allow_loopback=here.allow_loopback_callbacks,
     )

@@ -1,0 +1,46 @@
+"""Deliver Reply: makes one attempt to send what was signed and answers the task that waits for it."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+from countersign import clock, deployment
+from countersign.delivery import ATTEMPT_S, Courier
+from countersign.models import Delivery
+from countersign.observability import LambdaContext, log_failure, log_outcome, observed
+
+# Of a call's time, what the stores and the task's answer need when the sending is over.
+STORES_S = 15
+
+
+@observed
+def handler(event: dict[str, Any], context: LambdaContext, courier: Courier | None = None) -> dict[str, Any]:
+    """Takes messages of the delivery queue; returns the ids of those that have to come again."""
+    courier = courier or deployment.courier()
+
+    def deliver(record: SQSRecord) -> None:
+        try:
+            left_s = context.get_remaining_time_in_millis() / 1000 - STORES_S
+            attempt(courier, record, min(ATTEMPT_S, left_s))
+        except Exception as error:
+            log_failure(error, message_id=record.message_id)
+            raise
+
+    return dict(
+        process_partial_response(
+            event=event,
+            record_handler=deliver,
+            processor=BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False),
+            context=context,  # type: ignore[arg-type]
+        )
+    )
+
+
+def attempt(courier: Courier, record: SQSRecord, seconds: float) -> None:
+    """Raises what the stores and Step Functions raise: then the message comes again."""
+    delivery = Delivery.model_validate_json(record.body)
+    repeated = int(record.attributes.approximate_receive_count or 1) > 1
+    outcome = courier.deliver(delivery, clock.now(), repeated=repeated, seconds=seconds)
+    ids = delivery.model_dump(include={"tenant", "case_id", "approval_id", "attempt"})
+    log_outcome("Delivery", outcome.outcome, **ids, status=outcome.status, reason=outcome.reason)
