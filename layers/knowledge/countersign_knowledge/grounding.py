@@ -75,13 +75,15 @@ def ground(text: str, passages: Sequence[Passage]) -> Grounded:
     claims: list[Claim] = []
     citations: dict[tuple[int, int, int], Citation] = {}
     wordless: list[int] = []
-    for index, sentence in enumerate(split(text)):
+    for sentence in split(text):
         said = text[sentence.start : sentence.end]
+        if not any(char.isalnum() for char in said):
+            continue  # a rule, or the line below a table's head
         cited = [known[marker] for marker in sentence.markers if marker in known]
         stretches = [_closest(said, passage) for passage in cited]
         verdict, score = _judge(said, stretches)
         if cited and not _says_something(said, cited[0]):
-            wordless.append(index)
+            wordless.append(len(claims))
         claims.append(
             Claim(
                 start=sentence.start,

@@ -6,7 +6,7 @@ abbreviation, an initial, an ordinal, a number, a link or code. Scripts without 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _MARKER = r"\[\d{1,3}(?:\s*,\s*\d{1,3})*\](?![(:\[]\s*[^\s\d])"
@@ -47,8 +47,8 @@ _STARTERS = frozenset(
     re.findall(
         r"\w+",
         """
-        the this that these those it its they we you he she i a an in on at if when while after before for to by
-        as there here however but and or also no not all each every both some only then once since
+        the this that these those it its they we you he she i a an in on at if when while after before for to
+        by as there here however but and or also no not all each every both some only then once since
         """,
     )
 )
@@ -79,6 +79,19 @@ def split(text: str) -> list[Sentence]:
                 joined = tuple(dict.fromkeys((*before.markers, *sentence.markers)))
                 found[-1] = Sentence(before.start, before.end, joined)
     return found
+
+
+def cited(text: str, markers: Sequence[int]) -> str:
+    """The text with `[1][2]` after each of its sentences; below a fenced block, which would swallow them."""
+    if not markers:
+        return text
+    shown = "".join(f"[{marker}]" for marker in markers)
+    for sentence in reversed(split(text)):
+        said = text[sentence.start : sentence.end]
+        if any(char.isalnum() for char in said):
+            gap = "\n" if _FENCE.match(said) else " "
+            text = f"{text[: sentence.end]}{gap}{shown}{text[sentence.end :]}"
+    return text
 
 
 def without_markers(text: str) -> tuple[str, tuple[int, ...]]:

@@ -35,6 +35,7 @@ _UNAVAILABLE = frozenset(
         "serviceunavailableexception",
         "dependencyfailedexception",
         "badgatewayexception",
+        "conflictexception",
         "requesttimeout",
     }
 )

@@ -54,15 +54,21 @@ def write(
 
     `feedback` is what `previous` was asked to change. Markers in the draft are the model's and unchecked.
     """
-    values = {
+    values = {**writing_values(request, memory, feedback, previous), "passages": _passages(passages)}
+    streaming = model.model_copy(update={"streaming": True})
+    return _ask(streaming, load_prompt("write_draft"), values, WrittenDraft)
+
+
+def writing_values(
+    request: Request, memory: Sequence[Recollection], feedback: str | None, previous: Draft | None
+) -> dict[str, str]:
+    """What fills the prompt of a writer, evidence apart, in its bounded length."""
+    return {
         **_asked(request),
-        "passages": _passages(passages),
         "memory": _memory(memory),
         "previous": _excerpt(previous.text, _LONGEST_REQUEST) if previous else "",
         "feedback": _excerpt(feedback or "", _LONGEST_FEEDBACK),
     }
-    streaming = model.model_copy(update={"streaming": True})
-    return _ask(streaming, load_prompt("write_draft"), values, WrittenDraft)
 
 
 def review(
