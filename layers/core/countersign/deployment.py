@@ -1,4 +1,7 @@
-"""The ports of this deployment, made from its settings when they are first asked for, and kept warm."""
+"""The ports of this deployment, made from its settings when they are first asked for, and kept warm.
+
+What a port is made of is imported with it: no function needs all of them, and the webhook's must start fast.
+"""
 
 import json
 from functools import lru_cache
@@ -8,18 +11,18 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from countersign.approvals import Arbiter
 from countersign.case_file import CaseFiles
-from countersign.claims import Claims
 from countersign.errors import EngineUnavailable
-from countersign.ledger import Ledger
 from countersign.settings import settings
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
+    from countersign.approvals import Arbiter
+    from countersign.claims import Claims
     from countersign.delivery import Courier
     from countersign.intake import IntakeDesk
+    from countersign.ledger import Ledger
     from countersign.secrets import SourceSecrets
 
 
@@ -40,23 +43,28 @@ def case_files() -> CaseFiles:
 
 
 @lru_cache
-def ledger() -> Ledger:
+def ledger() -> "Ledger":
+    from countersign.ledger import Ledger
+
     return Ledger(client("dynamodb"), settings().cases_table)
 
 
 @lru_cache
-def claims() -> Claims:
+def claims() -> "Claims":
+    from countersign.claims import Claims
+
     return Claims(client("dynamodb"), settings().claims_table)
 
 
 @lru_cache
-def arbiter() -> Arbiter:
+def arbiter() -> "Arbiter":
+    from countersign.approvals import Arbiter
+
     return Arbiter(ledger(), case_files(), TaskTokens(client("stepfunctions")))
 
 
 @lru_cache
 def source_secrets() -> "SourceSecrets":
-    # Imported here, as for the desk below: of all functions three need secrets and one takes events in.
     from aws_lambda_powertools.utilities.parameters.secrets import SecretsProvider
 
     from countersign.secrets import SourceSecrets
@@ -84,6 +92,8 @@ def intake_desk() -> "IntakeDesk":
 @lru_cache
 def courier() -> "Courier":
     from countersign import outbound
+    from countersign.approvals import Arbiter
+    from countersign.claims import Claims
     from countersign.delivery import Courier
 
     here = settings()
@@ -96,6 +106,28 @@ def courier() -> "Courier":
         github_api_url=here.github_api_url,
         allow_loopback=here.allow_loopback_callbacks,
     )
+
+
+@lru_cache
+def executions() -> "Executions":
+    return Executions(client("stepfunctions"), settings().handle_case_arn)
+
+
+class Executions:
+    """Looks executions of a state machine up by their names."""
+
+    def __init__(self, client: "SFNClient", machine_arn: str) -> None:
+        self._client = client
+        self._prefix = machine_arn.replace(":stateMachine:", ":execution:")
+
+    def status(self, name: str) -> str | None:
+        """As Step Functions has it; None where there is no such execution."""
+        try:
+            return self._client.describe_execution(executionArn=f"{self._prefix}:{name}")["status"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
+                return None
+            raise
 
 
 class TaskTokens:

@@ -1,0 +1,68 @@
+"""How a case fails. The good endings are written by Close Case; this is every other one."""
+
+from dataclasses import dataclass
+
+from countersign.errors import StoreConflict
+from countersign.ledger import Ledger, Rejected
+from countersign.models import CaseHead, CaseRef, CaseStatus, LedgerEvent
+
+WRITE_ATTEMPTS = 4
+FINAL = frozenset(
+    {
+        CaseStatus.DELIVERED,
+        CaseStatus.REJECTED,
+        CaseStatus.EXPIRED,
+        CaseStatus.BLOCKED,
+        CaseStatus.FAILED,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Which state failed, by its name or `execution`, with which error, by its name.
+
+    `run` is the run that ended so, where whoever reports it knows that.
+    """
+
+    state: str
+    error: str
+    run: int | None = None
+
+
+def execution_name(head: CaseHead) -> str:
+    """The execution of a case's current run; a redrive is an execution of its own."""
+    return head.case_id if head.run == 1 else f"{head.case_id}-r{head.run}"
+
+
+def fail_case(ledger: Ledger, ref: CaseRef, failure: Failure, at: str) -> CaseStatus | None:
+    """Records that a case failed, once for each run, and returns its status; None where there is no case.
+
+    A case that has ended stays as it is, and so does one that has been started again since. Raises
+    StoreConflict.
+    """
+    for _ in range(WRITE_ATTEMPTS):
+        head = ledger.head(ref)
+        if head is None:
+            return None
+        if head.status in FINAL or failure.run not in (None, head.run):
+            return head.status
+        line = LedgerEvent(
+            at=at,
+            event="case.failed",
+            actor="countersign",
+            detail={"state": failure.state, "error": failure.error},
+        )
+        try:
+            ledger.commit(
+                [
+                    ledger.set_status(
+                        ref, CaseStatus.FAILED, at, outcome=failure.error, seen=head.updated_at
+                    ),
+                    ledger.put_event(ref, f"failed#r{head.run}#{head.updated_at}", line),
+                ]
+            )
+        except Rejected:
+            continue  # the case has moved, perhaps to its end
+        return CaseStatus.FAILED
+    raise StoreConflict(f"the head of case {ref.case_id} was written by others {WRITE_ATTEMPTS} times")
