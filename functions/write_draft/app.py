@@ -1,23 +1,25 @@
 """Write Draft: the engine writes the reply of a round from the evidence, and every sentence is grounded.
 
-Where the search found nothing, no model is asked: with nothing to answer from it could only invent. The draft
-is then one honest sentence, which goes the way of every draft. Where the search itself never came to an end,
-there is no draft: a person sees why and writes the reply.
+Where the search found nothing, the draft is one honest sentence, which goes the way of every draft. Where the
+search itself never came to an end there is no draft: a person sees why, and writes the reply.
 """
 
 from typing import Any
 
 from countersign import deployment
-from countersign.case_file import CaseFiles, read_evidence
+from countersign.case_file import CaseFiles, agent_trace_key, read_evidence
 from countersign.errors import KnowledgeUnavailable
-from countersign.models import CaseFile, CaseRef, DecisionDocument, Passage
+from countersign.models import CaseRef, DecisionDocument, Passage
 from countersign.observability import LambdaContext, observed
+from countersign.settings import settings
 from countersign_knowledge.grounding import ground
-from countersign_knowledge.retrieval import merge
+from countersign_knowledge.retrieval import merge, passage_of, search_configuration
 from countersign_knowledge.sentences import cited
 from countersign_knowledge.words import language_of
-from countersign_llm.drafting import compose, not_known, open_round
-from engines import Engine, Written, chosen_engine
+from countersign_llm.agent import Agent
+from countersign_llm.drafting import compose, open_round
+from countersign_llm.engines import Engine, by_agent, by_model, nothing_found
+from countersign_llm.model import ModelConfig, make_model
 
 
 @observed
@@ -27,37 +29,31 @@ def handler(
     files: CaseFiles | None = None,
     engine: Engine | None = None,
 ) -> dict[str, Any]:
-    """Takes tenant, case_id, round, steps, feedback_key; returns how many claims there are and hold."""
+    """Takes tenant, case_id, round, steps, feedback_key; returns claims, supported, answered and engine."""
     files = files or deployment.case_files()
     ref, number = CaseRef(tenant=event["tenant"], case_id=event["case_id"]), int(event["round"])
     step = files.step(ref, "Write Draft", number)
     if step.done is not None:
         return step.done.detail
-    words = person_words(files, event["feedback_key"])
+    key = event["feedback_key"]
+    round_ = open_round(step.file, number, files.get_model(key, DecisionDocument).reason if key else None)
     passages = step.file.passages or found_passages(files, ref, int(event["steps"]))
-    file, round_ = step.file.model_copy(update={"passages": passages}), open_round(step.file, number, words)
-    engine = engine or chosen_engine(files)
-    with step.paying(lambda newest: newest.model_copy(update={"passages": passages})):
-        written = engine(file, round_) if passages else nothing_found(file)
-    draft = compose(written.draft, written.passages, file.request, written.engine, cited)
+    file = step.file.model_copy(update={"passages": passages})
+    request = file.request
+    if passages:
+        # What was found is of use to a person also where the engine fails.
+        with step.paying(lambda newest: newest.model_copy(update={"passages": passages})):
+            written = (engine or chosen_engine(files, ref))(file, round_)
+    else:
+        written = nothing_found(language_of(f"{request.subject}\n{request.text}"))
+    draft = compose(written.draft, written.passages, request, written.engine, cited)
     grounded = ground(draft.text, written.passages)
-    draft = draft.model_copy(update={"claims": grounded.claims, "citations": grounded.citations})
-    done = round_.model_copy(update={"draft": draft})
-    supported = sum(claim.verdict == "supported" for claim in draft.claims)
+    done = round_.model_copy(update={"draft": draft.model_copy(update=vars(grounded))})
     return step.finish(
         lambda newest: newest.with_round(done).model_copy(update={"passages": written.passages}),
-        {
-            "claims": len(draft.claims),
-            "supported": supported,
-            "answered": draft.answered,
-            "engine": draft.engine,
-        },
+        {"claims": len(grounded.claims), "answered": draft.answered, "engine": draft.engine},
         written.calls,
     ).detail
-
-
-def person_words(files: CaseFiles, key: str) -> str | None:
-    return files.get_model(key, DecisionDocument).reason if key else None
 
 
 def found_passages(files: CaseFiles, ref: CaseRef, steps: int) -> list[Passage]:
@@ -68,6 +64,14 @@ def found_passages(files: CaseFiles, ref: CaseRef, steps: int) -> list[Passage]:
     return merge([each.passages for each in found])
 
 
-def nothing_found(file: CaseFile) -> Written:
-    asked = f"{file.request.subject}\n{file.request.text}"
-    return Written(not_known(language_of(asked)), [], [], "none")
+def chosen_engine(files: CaseFiles, ref: CaseRef) -> Engine:
+    chosen = settings()
+    if chosen.engine == "roles":
+        return by_model(make_model(ModelConfig(model_id=chosen.model_id)))
+    search = search_configuration(ref.tenant, limit=5)
+    return by_agent(
+        deployment.client("bedrock-agent-runtime", retries=False),
+        Agent(chosen.agent_id, chosen.agent_alias_id, chosen.model_id, chosen.knowledge_base_id, search),
+        lambda reference: passage_of(reference, ref.tenant),
+        lambda file, round_, trace: files.put_once(agent_trace_key(file.ref, round_.number), trace),
+    )

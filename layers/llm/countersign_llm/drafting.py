@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from countersign.models import CaseFile, Draft, Passage, ProposedAction, Request, Round
 from countersign_llm.inert import addresses, inert, visible
-from countersign_llm.schemas import WrittenAction, WrittenDraft, WrittenSentence
+from countersign_llm.schemas import WrittenAction, WrittenDraft
 
 type Cite = Callable[[str, Sequence[int]], str]
 """Puts markers such as `[1]` after the sentences of a text."""
@@ -30,7 +30,7 @@ NOT_KNOWN = {
     "nl": "We hebben hierop geen antwoord gevonden in onze documentatie.",
     "pt": "Não encontrámos uma resposta a esta pergunta na nossa documentação.",
 }
-"""The whole reply where nothing was found, by language. A model would have nothing to write it from."""
+"""The whole reply where nothing was found, by language."""
 
 
 _CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
@@ -49,12 +49,6 @@ def open_round(file: CaseFile, number: int, words: str | None) -> Round:
     found = "" if words or before is None else _findings(before)
     feedback = "\n\n".join(filter(None, [sent_back, found]))
     return Round(number=number, feedback=feedback or None, sent_back=sent_back or None)
-
-
-def not_known(language: str) -> WrittenDraft:
-    """The honest draft where the search found nothing; in English for a language that has no sentence here."""
-    text = NOT_KNOWN.get(language, NOT_KNOWN["en"])
-    return WrittenDraft(sentences=[WrittenSentence(text=text)], answered=False)
 
 
 def compose(
