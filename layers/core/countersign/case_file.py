@@ -57,16 +57,23 @@ class CaseFiles:
         return Step(self, file, etag, state, round_number)
 
     def put_once(self, key: str, body: bytes) -> bool:
-        """Stores an object that never changes; False where one is there already. The first body wins."""
-        try:
-            self._s3.put_object(
-                Bucket=self._bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
-            )
-        except ClientError as error:
-            if _code(error) in {"PreconditionFailed", "ConditionalRequestConflict"}:
-                return False
-            raise
-        return True
+        """Stores an object that never changes; False where one is there already. The first body wins.
+
+        Raises StoreConflict where others were storing it each time, so that nobody can say which body won.
+        """
+        for _ in range(WRITE_ATTEMPTS):
+            try:
+                self._s3.put_object(
+                    Bucket=self._bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
+                )
+            except ClientError as error:
+                if _code(error) == "ConditionalRequestConflict":
+                    continue  # another write to this key was in flight, and may yet fail
+                if _code(error) == "PreconditionFailed":
+                    return False
+                raise
+            return True
+        raise StoreConflict(f"{key} was being written by others {WRITE_ATTEMPTS} times")
 
     def get(self, key: str) -> bytes:
         """Raises CaseFileMissing."""
