@@ -11,7 +11,7 @@ from rich.text import Text
 
 from local.cli.api_client import ApiClient, Json, Refused
 from local.cli.literal import one_line
-from local.cli.options import running_stack, talks_to_api
+from local.cli.options import access, talks_to_api
 from local.cli.output import console, print_json
 from local.cli.render import card as whole_card
 from local.cli.running import RunningStack
@@ -38,9 +38,10 @@ def ask(api: ApiClient, as_json: bool, text: str, subject: str | None) -> None:
     """
     if not text.strip():
         raise click.BadParameter("there is no question", param_hint="TEXT")
-    running = running_stack()
+    running = access().running()
     event = question(text, subject, running, datetime.now(UTC))
-    headers = sign(running.sources[SOURCE].scheme, running.sources[SOURCE].secret, event, time.time())
+    sender = running.sources[SOURCE]
+    headers = sign(sender.scheme, sender.secret, event, time.time())
     answer = api.send(SOURCE, headers, event.body)
     case_id = answer["case_id"]
     out = console(stderr=as_json)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from local.cli.options import json_option
+from local.cli.options import access, json_option
 from local.cli.output import console, print_json
 from local.cli.running import RunningStack
 from local.cli.serving import KNOWLEDGE
@@ -39,7 +39,7 @@ def invoke(function: str, path: Path, alone: bool, as_json: bool) -> None:
     countersign invoke plan_work -e events/plan_work/first_round.json
     """
     event = _read(path)
-    running = None if alone else RunningStack.read()
+    running = None if alone else RunningStack.read(access().folder)
     result, failed = (
         _by_lambda(running, function, event) if running else _in_own_stack(function, event, quiet=as_json)
     )

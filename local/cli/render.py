@@ -140,7 +140,7 @@ def sources(citations: Sequence[Json]) -> RenderableType:
     """`[1] document`, and under it the exact words that are cited."""
     if not citations:
         return Text("  No passage is cited.", style="quiet")
-    table = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
+    table = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
     table.add_column(style="cite", no_wrap=True)
     table.add_column(overflow="fold")
     last = None

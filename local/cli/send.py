@@ -7,7 +7,7 @@ import click
 
 from local.cli.api_client import ApiClient, Json
 from local.cli.literal import one_line
-from local.cli.options import running_stack, talks_to_api
+from local.cli.options import access, talks_to_api
 from local.cli.output import console, print_json
 from local.cli.signing import Unsendable, read_event, sign
 
@@ -29,13 +29,13 @@ def send(
     countersign send events/receive_webhook/github_issue_opened.json --source github
     countersign send ticket.json --source webhook --id ticket-4711
     """
-    running = running_stack()
-    access = running.sources.get(source)
-    if access is None:
+    running = access().running()
+    sender = running.sources.get(source)
+    if sender is None:
         raise click.UsageError(f"no source {source!r}; there are {', '.join(sorted(running.sources))}")
     try:
         content = read_event(path.read_bytes())
-        headers = sign(access.scheme, access.secret, content, time.time(), kind=event, event_id=event_id)
+        headers = sign(sender.scheme, sender.secret, content, time.time(), kind=event, event_id=event_id)
     except Unsendable as error:
         raise click.UsageError(f"{one_line(str(path))} can't be sent: {error}") from None
     answer = api.send(source, headers, content.body)

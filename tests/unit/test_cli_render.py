@@ -1,0 +1,110 @@
+"""How cases look at a terminal."""
+
+import io
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console, RenderableType
+
+from local.cli import render
+from local.cli.literal import literal, one_line
+from local.cli.output import THEME
+
+
+def shown(what: RenderableType) -> str:
+    out = Console(file=io.StringIO(), width=100, theme=THEME, markup=False, emoji=False, highlight=False)
+    out.print(what)
+    return out.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("plain ü 漢字\n\tnext", "plain ü 漢字\n\tnext"),
+        ("\x1b[2Jgone", "␛[2Jgone"),
+        ("a\rb", "a␍b"),
+        ("a\r\nb", "a\nb"),
+        ("\x9b31m", "<U+009B>31m"),
+        ("pay \u202eevil", "pay <U+202E>evil"),
+        ("a\u200bb", "a<U+200B>b"),
+        ("a\u200db", "a<U+200D>b"),
+        ("👩\u200d💻", "👩\u200d💻"),
+        ("\U000e0041", "<U+E0041>"),
+    ],
+)
+def test_text_from_outside_is_literal(text: str, seen: str) -> None:
+    assert literal(text) == seen
+
+
+def test_a_line_of_a_list_is_one_line() -> None:
+    assert one_line("a\n b\t\x1bc") == "a b ␛c"
+
+
+def test_claims_are_marked_where_they_stand() -> None:
+    text = "It waits 24 hours [1]. It is 🐘 never sent [2]. Maybe."
+    claims = [
+        {"start": 23, "end": 46, "verdict": "contradicted"},
+        {"start": 0, "end": 22, "verdict": "supported"},
+        {"start": 47, "end": 53, "verdict": "unsupported"},
+    ]
+    assert render.draft_text(text, claims).plain == (
+        "✓ It waits 24 hours [1]. ✗ It is 🐘 never sent [2]. ? Maybe."
+    )
+
+
+def test_claims_that_overlap_or_run_out_lose_no_text() -> None:
+    claims = [{"start": 0, "end": 4, "verdict": "supported"}, {"start": 2, "end": 99, "verdict": "supported"}]
+    assert render.draft_text("abcdef", claims).plain == "✓ abcd✓ ef"
+
+
+def test_sources_are_numbered_with_their_quotes() -> None:
+    citations = [
+        {"marker": 2, "document": "b.md", "quote": "second"},
+        {"marker": 1, "document": "a.md", "quote": "first\nline"},
+        {"marker": 1, "document": "a.md", "quote": "again"},
+    ]
+    seen = [" ".join(line.split()) for line in shown(render.sources(citations)).splitlines()]
+    assert seen == ["[1] a.md", "“first line”", "“again”", "[2] b.md", "“second”"]
+
+
+def test_nothing_from_outside_is_read_as_markup() -> None:
+    cases = [
+        {
+            "case_id": "c-" + "a" * 32,
+            "status": "failed",
+            "source": "webhook",
+            "created_at": "2026-11-02T09:30:00Z",
+            "subject": "[red]sale[/red] :smile: \x1b[31m",
+        }
+    ]
+    assert "[red]sale[/red] :smile: ␛[31m" in shown(render.case_list(cases))
+
+
+def test_empty_lists_say_so() -> None:
+    assert "no cases" in shown(render.case_list([]))
+    assert "Nothing waits" in shown(render.approval_list([]))
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        ("2026-11-02T09:29:15Z", "45 s ago"),
+        ("2026-11-02T09:00:00Z", "30 min ago"),
+        ("2026-11-05T09:30:00Z", "in 3 d"),
+        ("2026-11-02T11:30:00Z", "in 2 h"),
+    ],
+)
+def test_ages(at: str, words: str) -> None:
+    assert render.age(at, datetime(2026, 11, 2, 9, 30, tzinfo=UTC)) == words
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"), [("0.00123", "$0.0012"), ("0", "$0.0000"), ("x", "no price known")]
+)
+def test_dollars(amount: str, words: str) -> None:
+    assert render.dollars(amount) == words
+
+
+def test_facts_leave_out_what_has_no_short_form() -> None:
+    detail = {"score": 0.5, "shown_sha256": "f" * 64, "steps": 2, "none": None, "terms": {}, "reason": ""}
+    assert render.facts(detail) == f"score 0.50 · shown sha256 {'f' * 12} · steps 2"
