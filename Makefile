@@ -5,7 +5,7 @@ STAMP := $(VENV)/.synced
 UV := $(VENV)/bin/uv
 PY := $(VENV)/bin/python
 
-.PHONY: help setup lock test lint format types template build clean
+.PHONY: help setup up demo bench lock test lint format types template build clean
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,15 @@ setup: $(STAMP)  ## Install uv, Python 3.13 where it is missing, and everything 
 $(STAMP): requirements.lock pyproject.toml .python-version scripts/setup
 	@scripts/setup
 	@touch $@
+
+demo: $(STAMP)  ## Show one case from webhook to delivered reply (ANSWER=approve|edit|respond|reject decides without asking)
+	@$(VENV)/bin/countersign demo $(ARGS)
+
+up: $(STAMP)  ## Run Countersign on this machine until Ctrl-C (ARGS="--port 0 --knowledge DIR ...")
+	@$(VENV)/bin/countersign up $(ARGS)
+
+bench: $(STAMP)  ## Measure speed, AWS calls, transitions, imports and memory on the offline stack
+	@$(VENV)/bin/countersign bench $(ARGS)
 
 lock: $(STAMP)  ## Resolve pyproject.toml into requirements.lock, and from that the layers' requirements
 	$(UV) pip compile --universal --generate-hashes --no-emit-index-url --group dev pyproject.toml -o requirements.lock -q
