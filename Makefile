@@ -16,7 +16,7 @@ $(STAMP): requirements.lock pyproject.toml .python-version scripts/setup
 	@scripts/setup
 	@touch $@
 
-demo: $(STAMP)  ## Show one case from webhook to delivered reply (ANSWER=approve|edit|respond|reject decides without asking)
+demo: $(STAMP)  ## Show one case from webhook to delivered reply; ANSWER=approve|edit|respond|reject decides unasked
 	@$(VENV)/bin/countersign demo $(ARGS)
 
 up: $(STAMP)  ## Run Countersign on this machine until Ctrl-C (ARGS="--port 0 --knowledge DIR ...")
