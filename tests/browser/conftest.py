@@ -22,7 +22,8 @@ WEB = Path(__file__).parents[2] / "layers/web/web"
 TOKEN = "a-token-for-tests"
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+    "trusted-types 'none'"
 )
 WAIT_SECONDS = 10
 AFTER = {"approve": "delivering", "edit": "delivering", "respond": "running", "reject": "rejected"}

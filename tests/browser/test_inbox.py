@@ -269,18 +269,18 @@ def test_an_edit_is_compared_with_the_draft_as_it_is_typed(
 ) -> None:
     inbox.open_card(api.add(make_card(1)))
     inbox.press("e")
-    inbox.see("#decision-note", "Nothing is changed yet.")
+    inbox.see(".changes", "Nothing is changed yet.")
     inbox.see(".sources", "Sources sent along: [1] docs/limits.md.")
     inbox.script(
         "const field = document.querySelector('#decision-field');"
         "field.value = 'Delivery is tried for 80 hours.\\nAfter that a person is told.';"
         "field.dispatchEvent(new Event('input'))"
     )
-    inbox.see(".changes")
+    inbox.see(".changes ins")
     assert [node.text for node in inbox.all(".changes del, .changes ins")] == ["75", "80", " [1] ", "↵"]
     inbox.see(".sources", "No source is cited.")
     inbox.see("#decision .tools button", "Start again from the draft").click()
-    inbox.gone(".changes")
+    inbox.gone(".changes ins")
     inbox.see(".sources", "[1] docs/limits.md")
 
 

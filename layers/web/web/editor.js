@@ -15,12 +15,11 @@ function sourcesLine(text, citations) {
   return names.length ? `Sources sent along: ${names.join(", ")}.` : "No source is cited.";
 }
 
-function problems(value, start, limit) {
+function problem(value, limit) {
   const over = Array.from(value).length - limit;
   if (over > 0) return `${over} characters too long.`;
   const hidden = hiddenCount(value);
-  if (hidden) return `Hidden or look-alike characters in ${hidden} ${hidden === 1 ? "place" : "places"}.`;
-  return start && value === start ? "Nothing is changed yet." : "";
+  return hidden ? `Hidden or look-alike characters in ${hidden} ${hidden === 1 ? "place" : "places"}.` : "";
 }
 
 /**
@@ -41,23 +40,23 @@ export function editorNode({ approvalId, verdict, label, limit, draft, citations
   const note = element("p.hint", { id: "decision-note", role: "status" });
   const restore = element("button.quiet", { type: "button" }, "Start again from the draft");
   const clean = element("button.quiet", { type: "button" }, "Remove hidden characters");
-  const compared = element("div");
+  const compared = element("div.compared");
   let timer = null;
 
   const compare = () => {
     const { value } = area;
-    const edited = start && value !== start;
-    compared.replaceChildren(
-      ...(edited ? [element("h3", "Your changes"), changesNode(start, value)] : []),
-      ...(draft === null ? [] : [element("p.hint.sources", sourcesLine(value, citations))]),
-    );
+    if (draft === null) return;
+    const sources = element("p.hint.sources", sourcesLine(value, citations));
+    // The place for the changes is always there: nothing may move under a finger on its way to a button.
+    const box = value === start ? element("p.changes.hint", "Nothing is changed yet.") : changesNode(start, value);
+    compared.replaceChildren(...(start ? [element("h3", "Your changes"), box] : []), sources);
   };
   const update = () => {
     const { value } = area;
     if (value === start) forget(approvalId, verdict);
     else keep(approvalId, verdict, value);
-    const problem = problems(value, start, limit);
-    if (note.textContent !== problem) note.textContent = problem;
+    const found = problem(value, limit);
+    if (note.textContent !== found) note.textContent = found;
     restore.hidden = !start || value === start;
     clean.hidden = withoutHidden(value) === value;
     changed(value.trim() !== "" && value !== start && Array.from(value).length <= limit);
@@ -72,6 +71,7 @@ export function editorNode({ approvalId, verdict, label, limit, draft, citations
   restore.addEventListener("click", () => put(start));
   clean.addEventListener("click", () => put(withoutHidden(area.value)));
   area.addEventListener("input", update);
+  compare();
   return {
     area,
     update,
