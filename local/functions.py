@@ -21,6 +21,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pydantic import BaseModel
+
 from local.clock import Clock, Signal
 from local.environment import Invocation, SandboxKilled, claim_output, current_caller, current_invocation
 from local.meter import Meter
@@ -175,6 +177,16 @@ class _own_modules_first:  # noqa: N801  (used as a `with` statement)
         _import_lock.release()
 
 
+def _build_models() -> None:
+    """Build what would build itself on first use: pydantic does not do that safely in threads."""
+    models: list[type[BaseModel]] = [BaseModel]
+    while models:
+        model = models.pop()
+        models += model.__subclasses__()
+        if model.model_config.get("defer_build") and not model.__pydantic_complete__:
+            model.model_rebuild()
+
+
 def _import_file(name: str, path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -183,6 +195,7 @@ def _import_file(name: str, path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
+        _build_models()
     except (SandboxKilled, FunctionFailed):
         raise
     except BaseException as error:

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 class Record(BaseModel):
     """What every stored or exchanged shape has in common: immutable, and strict about its fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A model is built on first use: no function uses all of them, and each would wait for all to start.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 Score = Annotated[float, Field(ge=0, le=1)]

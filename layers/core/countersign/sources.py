@@ -54,7 +54,7 @@ type Kind = Literal["string", "number", "boolean", "array", "object"]
 class _Part(BaseModel):
     """What all parts of a source have in common: immutable, and strict about fields and types."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class Place(_Part):
