@@ -92,8 +92,6 @@ def intake_desk() -> "IntakeDesk":
 @lru_cache
 def courier() -> "Courier":
     from countersign import outbound
-    from countersign.approvals import Arbiter
-    from countersign.claims import Claims
     from countersign.delivery import Courier
 
     here = settings()

@@ -15,14 +15,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from countersign.case_file import CaseFiles, raw_key
 from countersign.clock import instant
 from countersign.errors import CaseFileMissing, IntakeUnavailable, SignatureRejected
-from countersign.event_claims import EventClaims
 from countersign.models import CaseRef, Intake, RawEvent, canonical_json, sha256_hex
-from countersign.secrets import SourceSecrets
 from countersign.signatures import verify
 from countersign.sources import Ignored, Source, event_key, read_event
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+
+    from countersign.event_claims import EventClaims
+    from countersign.secrets import SourceSecrets
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class IntakeDesk:
 
     def __init__(
         self,
-        secrets: SourceSecrets,
-        claims: EventClaims,
+        secrets: "SourceSecrets",
+        claims: "EventClaims",
         files: CaseFiles,
         queue: IntakeQueue,
         *,
