@@ -79,15 +79,18 @@ class Ledger:
         outcome: str | None = None,
         approval_id: str | None = None,
         seen: str | None = None,
+        run: int | None = None,
     ) -> Item:
         """Moves the head to a status; refused where there is no head.
 
-        Given `seen`, the `updated_at` of a head, it is refused where the head has moved since.
+        Given `seen`, the `updated_at` of a head, it is refused where the head has moved since. `run` is the
+        number of the execution that goes on with the case.
         """
         values: Item = {"status": status.value, "updated_at": at}
         values |= {"gsi2pk": _status_pk(ref.tenant, "case", status), "gsi2sk": at}
         values |= {"outcome": outcome} if outcome else {}
         values |= {"approval_id": approval_id} if approval_id else {}
+        values |= {"run": run} if run else {}
         if seen is None:
             return self._update(ref, "head", values, "attribute_exists(pk)", {})
         return self._update(ref, "head", values, "updated_at = :seen", {":seen": seen})
