@@ -223,6 +223,8 @@ _OURS = {
     "AWS::Lambda::EventSourceMapping": StandIn,
     "AWS::CloudWatch::Alarm": StandIn,
     "AWS::CloudWatch::Dashboard": StandIn,
+    # moto has no name for one that the template does not name.
+    "AWS::SSM::Parameter": StandIn,
     "AWS::SecretsManager::Secret": SecretResource,
 }
 
