@@ -18,6 +18,8 @@ STORES_S = 15
 def handler(event: dict[str, Any], context: LambdaContext, courier: Courier | None = None) -> dict[str, Any]:
     """Takes messages of the delivery queue; returns the ids of those that have to come again."""
     courier = courier or deployment.courier()
+    if not event["Records"]:
+        return {"batchItemFailures": []}  # which Powertools takes for no batch at all
 
     def deliver(record: SQSRecord) -> None:
         try:

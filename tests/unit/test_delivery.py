@@ -1,0 +1,648 @@
+"""Delivery: only what was signed leaves, an attempt is made once, and its answer says what comes next."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from countersign.answers import MAX_RETRY_AFTER_S, Outcome, read_answer, retry_after_s
+from countersign.case_file import CaseFiles, signed_key
+from countersign.clock import instant
+from countersign.delivery import ATTEMPTED, Courier
+from countersign.destinations import parse_url
+from countersign.errors import DestinationDenied, DestinationUnresolved, SecretsUnavailable
+from countersign.ledger import Ledger, approval_closed
+from countersign.models import (
+    Approval,
+    ApprovalStatus,
+    CaseHead,
+    CaseRef,
+    CaseStatus,
+    Delivery,
+    Destination,
+    LedgerEvent,
+    PolicyRef,
+    Proposal,
+    canonical_json,
+    sha256_hex,
+)
+from countersign.outbound import MAX_BYTES, Answer, NoAnswer, PinnedTarget
+from countersign.signatures import verify
+
+NOW = datetime(2026, 9, 21, 13, 30, tzinfo=UTC)
+DECIDED = NOW - timedelta(minutes=1)
+REF = CaseRef(tenant="default", case_id="c-8f14e45fceea167a5a36dedd4bea2543")
+APPROVAL = f"{REF.case_id}-a1"
+MARKER = f"<!-- countersign:{APPROVAL} -->"
+API = "https://api.github.com"
+SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
+CALLBACK = Destination(channel="callback", address="https://desk.example.com/replies", source="webhook")
+ISSUE = Destination(
+    channel="github_issue", address=f"{API}/repos/acme/shop/issues/7/comments", source="github"
+)
+DISCUSSION = Destination(channel="github_discussion", address="D_kwDOA", source="github")
+LIMITED = b'{"message": "You have exceeded a secondary rate limit"}'
+
+
+@dataclass
+class Sent:
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class FakeNetwork:
+    """Answers from a list; what is an exception is raised."""
+
+    answers: list[Answer | Exception] = field(default_factory=list)
+    denied: Exception | None = None
+    sent: list[Sent] = field(default_factory=list)
+
+    def resolve_target(self, url: str, *, allow_loopback: bool = False) -> PinnedTarget:
+        if self.denied:
+            raise self.denied
+        return PinnedTarget(parse_url(url), ("93.184.216.34",))
+
+    def post(
+        self,
+        target: PinnedTarget,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        deadline_s: float = 30,
+        max_bytes: int = MAX_BYTES,
+    ) -> Answer:
+        return self._exchange("POST", target, headers, body, deadline_s)
+
+    def get(
+        self,
+        target: PinnedTarget,
+        headers: Mapping[str, str],
+        *,
+        deadline_s: float = 30,
+        max_bytes: int = MAX_BYTES,
+    ) -> Answer:
+        return self._exchange("GET", target, headers, b"", deadline_s)
+
+    def _exchange(
+        self, method: str, target: PinnedTarget, headers: Mapping[str, str], body: bytes, deadline_s: float
+    ) -> Answer:
+        assert 0 < deadline_s <= 30
+        self.sent.append(Sent(method, str(target.url), headers, body))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@dataclass
+class FakeSecrets:
+    keys: list[str] = field(default_factory=lambda: [SECRET])
+    token: str | None = "ghp_token\n"
+    down: bool = False
+    refreshed: list[str] = field(default_factory=list)
+
+    def signing(self, source: str) -> list[str]:
+        if self.down:
+            raise SecretsUnavailable("the store is down")
+        return self.keys
+
+    def api_token(self, source: str) -> str | None:
+        if self.down:
+            raise SecretsUnavailable("the store is down")
+        return self.token
+
+    def refresh(self, source: str) -> bool:
+        self.refreshed.append(source)
+        return True
+
+
+@dataclass
+class FakeTasks:
+    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    waiting: bool = True
+    down: bool = False
+
+    def succeed(self, token: str, output: dict[str, str | int | None]) -> bool:
+        if self.down:
+            raise ConnectionError("no answer")
+        self.told.append((token, output))
+        return self.waiting
+
+
+class Desk:
+    """A case whose reply was signed, and everything around it."""
+
+    def __init__(self) -> None:
+        dynamodb = boto3.client("dynamodb")
+        dynamodb.create_table(
+            TableName="cases",
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[
+                {"AttributeName": "pk", "KeyType": "HASH"},
+                {"AttributeName": "sk", "KeyType": "RANGE"},
+            ],
+            AttributeDefinitions=[
+                {"AttributeName": "pk", "AttributeType": "S"},
+                {"AttributeName": "sk", "AttributeType": "S"},
+            ],
+        )
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket="files")
+        self.calls: list[str] = []
+        for client in (dynamodb, s3):
+            client.meta.events.register("before-call.*", lambda model, **_: self.calls.append(model.name))
+        self.s3 = s3
+        self.ledger, self.files = Ledger(dynamodb, "cases"), CaseFiles(s3, "files")
+        self.network, self.secrets, self.tasks = FakeNetwork(), FakeSecrets(), FakeTasks()
+        self.courier = Courier(self.ledger, self.files, self.secrets, self.tasks, self.network, API)
+
+    def sign(self, destination: Destination = CALLBACK, *, run: int = 1, **changes: Any) -> Approval:
+        proposal = Proposal(
+            approval_id=APPROVAL,
+            tenant=REF.tenant,
+            case_id=REF.case_id,
+            event_id="ticket-4711",
+            text="It is tried ten times. [1]",
+            citations=[],
+            claims=[],
+            actions=[],
+            destination=destination,
+            evidence=[],
+            policy=PolicyRef(name="default", version=1),
+        )
+        signed = canonical_json(proposal)
+        key = signed_key(REF, APPROVAL, sha256_hex(signed))
+        self.files.put_once(key, signed)
+        fields: dict[str, Any] = {
+            "tenant": REF.tenant,
+            "case_id": REF.case_id,
+            "approval_id": APPROVAL,
+            "version": 1,
+            "round": 1,
+            "status": ApprovalStatus.DECIDED,
+            "subject": "Delivery",
+            "requested_at": instant(DECIDED),
+            "expires_at": instant(NOW + timedelta(hours=4)),
+            "shown_sha256": sha256_hex(signed),
+            "proposal_key": key,
+            "policy": PolicyRef(name="default", version=1),
+            "risk": "low",
+            "verdict": "approve",
+            "decided_by": "maria",
+            "decided_at": instant(DECIDED),
+            "signed_key": key,
+            "signed_sha256": sha256_hex(signed),
+        }
+        approval = Approval.model_validate(fields | changes)
+        head = CaseHead(
+            tenant=REF.tenant,
+            case_id=REF.case_id,
+            source=destination.source,
+            subject="Delivery",
+            status=CaseStatus.DELIVERING,
+            created_at=instant(DECIDED),
+            updated_at=instant(DECIDED),
+            run=run,
+        )
+        self.ledger.commit([self.ledger.put_head(head), self.ledger.put_approval(approval)])
+        return approval
+
+    def deliver(
+        self, *answers: Answer | Exception, attempt: int = 1, token: str = "", repeated: bool = False
+    ) -> Outcome:
+        self.network.answers += answers
+        self.calls.clear()
+        delivery = Delivery(
+            tenant=REF.tenant,
+            case_id=REF.case_id,
+            approval_id=APPROVAL,
+            attempt=attempt,
+            task_token=token or f"token-{attempt}",
+        )
+        return self.courier.deliver(delivery, NOW, repeated=repeated)
+
+    def lines(self) -> list[LedgerEvent]:
+        return [event for event in self.ledger.history(REF)[1] if event.event == ATTEMPTED]
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    with mock_aws():
+        yield Desk()
+
+
+def answer(status: int, body: Any = b"", **headers: str) -> Answer:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw)
+
+
+# What an answer means
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        *((status, "delivered") for status in (200, 201, 202, 204, 299)),
+        (410, "failed"),
+        *((status, "retry") for status in (101, 300, 301, 302, 303, 307, 308)),
+        *((status, "retry") for status in (400, 401, 403, 404, 405, 408, 409, 422, 425, 429)),
+        *((status, "retry") for status in (500, 502, 503, 504, 599)),
+    ],
+)
+def test_the_meaning_of_a_status(status: int, outcome: str) -> None:
+    assert read_answer(answer(status), NOW) == Outcome(outcome=outcome, status=status)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, 0),
+        ({"retry-after": "30"}, 30),
+        ({"retry-after": " 30 "}, 30),
+        ({"retry-after": "0"}, 0),
+        ({"retry-after": "-30"}, 0),
+        ({"retry-after": "1.5"}, 0),
+        ({"retry-after": "soon"}, 0),
+        ({"retry-after": "1000000000"}, MAX_RETRY_AFTER_S),
+        ({"retry-after": "9" * 5_000}, 0),
+        ({"retry-after": "٣٠"}, 0),
+        ({"retry-after": format_datetime(NOW + timedelta(seconds=60), usegmt=True)}, 60),
+        ({"retry-after": "Mon, 21 Sep 2026 15:31:00 +0200"}, 60),
+        ({"retry-after": "Mon, 21 Sep 2026 13:31:00 -0000"}, 60),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, MAX_RETRY_AFTER_S),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 -1400"}, MAX_RETRY_AFTER_S),
+        ({"retry-after": "Mon, 21 Sep 2026 13:31:00 +9999"}, 0),
+        ({"retry-after": "Mon, 99 Sep 2026 13:31:00 GMT"}, 0),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": f"{NOW.timestamp() + 90:.0f}"}, 90),
+        ({"x-ratelimit-remaining": "7", "x-ratelimit-reset": f"{NOW.timestamp() + 90:.0f}"}, 0),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "tomorrow"}, 0),
+        ({"x-ratelimit-remaining": "0"}, 0),
+        ({"retry-after": "5", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "9999999999"}, 5),
+    ],
+)
+def test_the_wait_a_receiver_asks_for_is_bounded(headers: dict[str, str], expected: int) -> None:
+    assert retry_after_s(headers, NOW) == expected
+
+
+# Callbacks
+
+
+def test_a_callback_is_signed_and_its_outcome_told(desk: Desk) -> None:
+    desk.sign()
+    assert desk.deliver(answer(204)).outcome == "delivered"
+    [sent] = desk.network.sent
+    assert (sent.method, sent.url) == ("POST", CALLBACK.address)
+    verify("standard-webhooks", sent.headers, sent.body, [SECRET], NOW.timestamp())
+    assert sent.headers["webhook-id"] == APPROVAL
+    assert sent.json() == {
+        "type": "case.replied",
+        "timestamp": instant(DECIDED),
+        "data": {
+            "case_id": REF.case_id,
+            "id": "ticket-4711",
+            "text": "It is tried ten times. [1]",
+            "citations": [],
+            "decided_by": "maria",
+        },
+    }
+    assert desk.tasks.told == [("token-1", {"outcome": "delivered", "retry_after_s": 0, "status": 204})]
+    [line] = desk.lines()
+    assert {k: line.detail[k] for k in ("attempt", "outcome", "status")} == {
+        "attempt": 1,
+        "outcome": "delivered",
+        "status": 204,
+    }
+
+
+def test_a_delivered_reply_costs_three_calls_and_the_task_s(desk: Desk) -> None:
+    desk.sign()
+    desk.deliver(answer(200))
+    assert desk.calls == ["Query", "GetObject", "PutItem"]
+    assert len(desk.tasks.told) == 1
+
+
+def test_every_attempt_sends_the_same_bytes_under_the_same_id(desk: Desk) -> None:
+    desk.sign()
+    assert desk.deliver(NoAnswer("broken")) == Outcome(outcome="retry", reason="broken")
+    assert desk.deliver(answer(503, retry_after="7"), attempt=2).retry_after_s == 7
+    assert desk.deliver(answer(200), attempt=3).outcome == "delivered"
+    assert len({(sent.headers["webhook-id"], sent.body) for sent in desk.network.sent}) == 1
+    assert sorted(line.detail["attempt"] for line in desk.lines()) == [1, 2, 3]
+    assert [told["outcome"] for _, told in desk.tasks.told] == ["retry", "retry", "delivered"]
+
+
+@pytest.mark.parametrize("first", [answer(200), answer(503, retry_after="7"), answer(410)])
+def test_a_message_that_comes_again_repeats_only_the_answer(desk: Desk, first: Answer) -> None:
+    desk.sign()
+    desk.tasks.down = True
+    with pytest.raises(ConnectionError):
+        desk.deliver(first)
+    desk.tasks.down = False
+    outcome = desk.deliver(repeated=True)
+    assert (outcome.status, outcome) == (first.status, read_answer(first, NOW))
+    assert len(desk.network.sent) == 1
+    assert len(desk.lines()) == 1
+    assert desk.tasks.told[-1][1]["outcome"] == outcome.outcome
+
+
+def test_a_redriven_case_sends_again_what_nobody_took_and_never_what_somebody_did(desk: Desk) -> None:
+    desk.sign()
+    assert desk.deliver(answer(410), token="first run").outcome == "failed"
+    assert desk.deliver(answer(200), token="second run").outcome == "delivered"
+    assert desk.deliver(token="third run").outcome == "delivered"
+    assert len(desk.network.sent) == 2
+
+
+def test_that_nobody_waits_any_more_is_fine(desk: Desk) -> None:
+    desk.sign()
+    desk.tasks.waiting = False
+    assert desk.deliver(answer(200)).outcome == "delivered"
+
+
+# What is not sent
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"status": ApprovalStatus.PENDING}, "ApprovalMissing"),
+        ({"status": ApprovalStatus.EXPIRED}, "ApprovalMissing"),
+        ({"verdict": "reject"}, "ApprovalMissing"),
+        ({"verdict": "respond"}, "ApprovalMissing"),
+        ({"signed_key": None}, "ApprovalMissing"),
+        ({"signed_sha256": None}, "ApprovalMissing"),
+        ({"signed_sha256": "0" * 64}, "SignedBytesChanged"),
+        ({"signed_key": "cases/default/elsewhere.json"}, "CaseFileMissing"),
+    ],
+)
+def test_what_was_not_signed_is_not_sent(desk: Desk, changes: dict[str, Any], reason: str) -> None:
+    desk.sign(**changes)
+    assert desk.deliver() == Outcome(outcome="failed", reason=reason)
+    assert desk.network.sent == []
+    assert [line.detail["reason"] for line in desk.lines()] == [reason]
+    assert desk.tasks.told[0][1]["outcome"] == "failed"
+
+
+def test_bytes_that_were_changed_in_the_store_are_not_sent(desk: Desk) -> None:
+    key = str(desk.sign().signed_key)
+    body = desk.files.get(key).replace(b"ten times", b"two times")
+    desk.s3.put_object(Bucket="files", Key=key, Body=body)
+    assert desk.deliver() == Outcome(outcome="failed", reason="SignedBytesChanged")
+    assert desk.network.sent == []
+
+
+def test_the_signed_bytes_of_another_case_are_not_sent(desk: Desk) -> None:
+    other = canonical_json(json.loads(desk.files.get(str(desk.sign().signed_key))) | {"tenant": "another"})
+    desk.files.put_once("other.json", other)
+    columns = {"signed_key": "other.json", "signed_sha256": sha256_hex(other)}
+    item = approval_closed(REF.tenant, instant(NOW), status="decided", **columns)
+    desk.ledger.commit([desk.ledger._update(REF, f"approval#{APPROVAL}", item, "attribute_exists(pk)", {})])
+    assert desk.deliver() == Outcome(outcome="failed", reason="SignedBytesChanged")
+
+
+def test_an_approval_that_is_not_there_fails(desk: Desk) -> None:
+    assert desk.deliver() == Outcome(outcome="failed", reason="ApprovalMissing")
+
+
+@pytest.mark.parametrize(
+    ("denied", "outcome"),
+    [(DestinationDenied("private"), "failed"), (DestinationUnresolved("no address"), "retry")],
+)
+def test_an_address_that_is_denied_ends_it_and_a_name_without_one_does_not(
+    desk: Desk, denied: Exception, outcome: str
+) -> None:
+    desk.sign()
+    desk.network.denied = denied
+    assert desk.deliver() == Outcome(outcome=outcome, reason=type(denied).__name__)
+
+
+@pytest.mark.parametrize("reason", ["unreachable", "tls", "timed_out", "broken"])
+def test_no_answer_is_tried_again(desk: Desk, reason: Any) -> None:
+    desk.sign()
+    assert desk.deliver(NoAnswer(reason)) == Outcome(outcome="retry", reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("destination", "secrets", "expected"),
+    [
+        (CALLBACK, FakeSecrets(keys=[]), ("failed", "ConfigurationError")),
+        (CALLBACK, FakeSecrets(keys=["%%%"]), ("failed", "ConfigurationError")),
+        (CALLBACK, FakeSecrets(down=True), ("retry", "SecretsUnavailable")),
+        (ISSUE, FakeSecrets(token=None), ("failed", "ConfigurationError")),
+        (ISSUE, FakeSecrets(down=True), ("retry", "SecretsUnavailable")),
+    ],
+)
+def test_secrets_that_are_missing_or_out_of_reach(
+    desk: Desk, destination: Destination, secrets: FakeSecrets, expected: tuple[str, str]
+) -> None:
+    desk.sign(destination)
+    desk.courier = Courier(desk.ledger, desk.files, secrets, desk.tasks, desk.network, API)
+    outcome = desk.deliver()
+    assert (outcome.outcome, outcome.reason) == expected
+    assert desk.network.sent == []
+
+
+# GitHub
+
+
+def comments(*bodies: str) -> Answer:
+    return answer(200, [{"body": body} for body in bodies])
+
+
+def thread(*bodies: str) -> Answer:
+    return answer(200, {"data": {"node": {"comments": {"nodes": [{"body": body} for body in bodies]}}}})
+
+
+CREATED = answer(201, {"id": 1, "body": "…"})
+ADDED = answer(200, {"data": {"addDiscussionComment": {"comment": {"id": "DC_1"}}}})
+
+
+def test_a_first_attempt_on_github_posts_at_once(desk: Desk) -> None:
+    desk.sign(ISSUE)
+    assert desk.deliver(CREATED) == Outcome(outcome="delivered", status=201)
+    [sent] = desk.network.sent
+    assert (sent.method, sent.url) == ("POST", ISSUE.address)
+    assert sent.headers["Authorization"] == "Bearer ghp_token"
+    assert sent.json() == {"body": f"It is tried ten times. [1]\n\n{MARKER}"}
+
+
+def test_a_discussion_is_answered_by_graphql(desk: Desk) -> None:
+    desk.sign(DISCUSSION)
+    assert desk.deliver(ADDED) == Outcome(outcome="delivered", status=200)
+    [sent] = desk.network.sent
+    assert sent.url == f"{API}/graphql"
+    assert sent.json()["variables"] == {
+        "subject": "D_kwDOA",
+        "body": f"It is tried ten times. [1]\n\n{MARKER}",
+    }
+
+
+def second_attempt(desk: Desk, *answers: Answer) -> Outcome:
+    return desk.deliver(*answers, attempt=2)
+
+
+def received_again(desk: Desk, *answers: Answer) -> Outcome:
+    return desk.deliver(*answers, repeated=True)
+
+
+def redriven(desk: Desk, *answers: Answer) -> Outcome:
+    """A new task for attempt 1, after one whose answer got lost."""
+    desk.deliver(NoAnswer("timed_out"), token="earlier")
+    desk.network.sent.clear()
+    return desk.deliver(*answers, token="now")
+
+
+@pytest.mark.parametrize("again", [second_attempt, received_again, redriven])
+@pytest.mark.parametrize(
+    ("destination", "seen", "created"),
+    [(ISSUE, comments, CREATED), (DISCUSSION, thread, ADDED)],
+    ids=["issue", "discussion"],
+)
+def test_a_comment_is_looked_for_before_it_is_posted_again(
+    desk: Desk,
+    destination: Destination,
+    seen: Callable[..., Answer],
+    created: Answer,
+    again: Callable[..., Outcome],
+) -> None:
+    desk.sign(destination)
+    assert again(desk, seen("Thanks!", f"Ten times.\n{MARKER}")).reason == "found"
+    assert len(desk.network.sent) == 1
+    assert desk.tasks.told[-1][1]["outcome"] == "delivered"
+
+
+@pytest.mark.parametrize(
+    ("destination", "seen", "created"),
+    [(ISSUE, comments, CREATED), (DISCUSSION, thread, ADDED)],
+    ids=["issue", "discussion"],
+)
+def test_a_comment_that_is_not_there_is_posted(
+    desk: Desk, destination: Destination, seen: Callable[..., Answer], created: Answer
+) -> None:
+    desk.sign(destination)
+    other = MARKER.replace("-a1", "-a11")
+    assert desk.deliver(seen("Thanks!", other), created, attempt=2).outcome == "delivered"
+    assert len(desk.network.sent) == 2
+
+
+def test_a_rerun_looks_even_if_no_line_was_left(desk: Desk) -> None:
+    desk.sign(ISSUE, run=2)
+    assert desk.deliver(comments(MARKER)).reason == "found"
+
+
+def test_only_comments_since_the_decision_are_looked_through_page_by_page(desk: Desk) -> None:
+    desk.sign(ISSUE)
+    outcome = desk.deliver(comments(*["+1"] * 50), comments("+1", MARKER), attempt=2)
+    assert outcome == Outcome(outcome="delivered", status=200, reason="found")
+    since = "since=2026-09-21T13%3A19%3A00.000Z&per_page=50"
+    assert [sent.url for sent in desk.network.sent] == [
+        f"{ISSUE.address}?{since}&page=1",
+        f"{ISSUE.address}?{since}&page=2",
+    ]
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    [
+        answer(500),
+        answer(404, {"message": "Not Found"}),
+        answer(200, b"[{"),
+        answer(200, b"[" * 100_000),
+        answer(200, {"message": "?"}),
+        Answer(200, {}, b"[]", complete=False),
+    ],
+)
+@pytest.mark.parametrize("destination", [ISSUE, DISCUSSION], ids=["issue", "discussion"])
+def test_nothing_is_posted_where_nobody_can_tell_whether_it_is_there(
+    desk: Desk, destination: Destination, unreadable: Answer
+) -> None:
+    desk.sign(destination)
+    assert desk.deliver(unreadable, attempt=2).outcome == "retry"
+    assert len(desk.network.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "wait"),
+    [
+        (answer(403, LIMITED, retry_after="90"), 90),
+        (answer(403, LIMITED), 60),
+        (answer(429, LIMITED), 60),
+        (answer(403, x_ratelimit_remaining="0", x_ratelimit_reset=f"{NOW.timestamp() + 90:.0f}"), 90),
+        (answer(403, {"message": "Unable to create comment because issue is locked."}), 0),
+        (answer(404, {"message": "Not Found"}), 0),
+    ],
+)
+def test_github_s_rate_limits_are_waited_for(desk: Desk, given: Answer, wait: int) -> None:
+    desk.sign(ISSUE)
+    assert desk.deliver(given) == Outcome(outcome="retry", status=given.status, retry_after_s=wait)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason", "wait"),
+    [
+        (answer(200, {"errors": [{"type": "RATE_LIMITED", "message": "…"}]}), "RATE_LIMITED", 60),
+        (
+            answer(200, {"errors": [{"type": "RATE_LIMITED"}]}, retry_after="120"),
+            "RATE_LIMITED",
+            120,
+        ),
+        (answer(200, {"data": None, "errors": [{"type": "NOT_FOUND"}]}), "NOT_FOUND", 0),
+        (answer(200, {"errors": [{"message": "Something went wrong"}]}), "unreadable", 0),
+        (answer(200, {"errors": [{"type": "Dear customer,"}]}), "unreadable", 0),
+        (answer(200, {"data": {"addDiscussionComment": None}}), "unreadable", 0),
+        (answer(200, {"errors": [7]}), "unreadable", 0),
+        (answer(200, [1]), "unreadable", 0),
+        (answer(200, b"<html>"), "unreadable", 0),
+        (answer(502, b"<html>"), None, 0),
+    ],
+)
+def test_graphql_says_200_also_where_it_did_nothing(
+    desk: Desk, given: Answer, reason: str | None, wait: int
+) -> None:
+    desk.sign(DISCUSSION)
+    assert desk.deliver(given) == Outcome(
+        outcome="retry", status=given.status, reason=reason, retry_after_s=wait
+    )
+
+
+def test_a_refused_token_is_read_again_for_the_next_attempt(desk: Desk) -> None:
+    desk.sign(ISSUE)
+    assert desk.deliver(answer(401)).outcome == "retry"
+    assert desk.secrets.refreshed == ["github"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://evil.example/repos/acme/shop/issues/7/comments",
+        "https://api.github.com.evil.example/repos/acme/shop/issues/7/comments",
+        "https://api.github.com/user/repos",
+    ],
+)
+def test_the_token_goes_to_the_configured_api_alone(desk: Desk, address: str) -> None:
+    desk.sign(ISSUE.model_copy(update={"address": address}))
+    assert desk.deliver() == Outcome(outcome="failed", reason="DestinationDenied")
+    assert desk.network.sent == []
+
+
+def test_the_ledger_holds_codes_and_no_text(desk: Desk) -> None:
+    desk.sign(DISCUSSION)
+    desk.deliver(answer(200, {"errors": [{"type": "NOT_FOUND", "message": "about Jane Roe"}]}))
+    [line] = desk.lines()
+    assert set(line.detail) == {
+        "approval_id", "attempt", "task", "outcome", "retry_after_s", "status", "reason",
+    }  # fmt: skip
+    assert "token-1" not in line.model_dump_json()
