@@ -27,7 +27,8 @@ def handler(
     step = files.step(ref, "Plan Work", 0)
     if step.done is not None:
         return step.done.detail
-    work, calls = planner(step.file)
+    with step.paying():
+        work, calls = planner(step.file)
     return step.finish(
         lambda file: file.model_copy(update={"plan": work}),
         {"steps": len(work.steps), "risk": work.risk},

@@ -1,13 +1,17 @@
-"""Recall Memory: what this conversation has asked, and been answered, before."""
+"""Recall Memory: what this conversation has asked before, and the answer that somebody signed.
+
+A draft that nobody signed, or that a person changed, is no memory: only what was sent is.
+"""
 
 from contextlib import suppress
 from typing import Any
 
 from countersign import deployment
+from countersign.approvals import read_signed
 from countersign.case_file import CaseFiles
-from countersign.errors import CaseFileMissing
+from countersign.errors import CaseFileMissing, SignedBytesChanged
 from countersign.ledger import Ledger
-from countersign.models import CaseFile, CaseRef, Recollection
+from countersign.models import CaseRef, Recollection
 from countersign.observability import LambdaContext, observed
 
 RECALLED = 3
@@ -27,25 +31,25 @@ def handler(
     earlier = [c for c in ledger.thread(ref.tenant, event["thread"], RECALLED + 1) if c != ref.case_id]
     if not earlier:
         return {"recalled": 0}
-    memory = list(read_memory(files, ref.tenant, earlier[:RECALLED]))
+    memory = []
+    for case_id in earlier[:RECALLED]:
+        # A case whose text was erased is passed over, and so is one whose text was tampered with.
+        with suppress(CaseFileMissing, SignedBytesChanged):
+            memory += recollect(ledger, files, CaseRef(tenant=ref.tenant, case_id=case_id))
     files.update(ref, lambda file: None if file.memory else file.model_copy(update={"memory": memory}))
     return {"recalled": len(memory)}
 
 
-def read_memory(files: CaseFiles, tenant: str, case_ids: list[str]) -> list[Recollection]:
-    """The last answer of each case; one whose text was erased is passed over."""
-    memory = []
-    for case_id in case_ids:
-        with suppress(CaseFileMissing):
-            memory.append(recollect(files.read(CaseRef(tenant=tenant, case_id=case_id))))
-    return memory
-
-
-def recollect(file: CaseFile) -> Recollection:
-    draft = next((r.draft for r in reversed(file.rounds) if r.draft), None)
-    return Recollection(
-        case_id=file.case_id,
-        at=file.request.received_at,
-        subject=file.request.subject,
-        answer=draft.text[:ANSWER_LENGTH] if draft else "",
-    )
+def recollect(ledger: Ledger, files: CaseFiles, ref: CaseRef) -> list[Recollection]:
+    """The answer of a case in the words that were signed; empty where none was."""
+    _, _, approvals = ledger.history(ref)
+    signed = next((a for a in reversed(approvals) if a.signed_key and a.signed_sha256), None)
+    if signed is None:
+        return []
+    request = files.read(ref).request
+    text = read_signed(files, str(signed.signed_key), str(signed.signed_sha256)).text
+    return [
+        Recollection(
+            case_id=ref.case_id, at=request.received_at, subject=request.subject, answer=text[:ANSWER_LENGTH]
+        )
+    ]

@@ -1,7 +1,8 @@
 """Screen Input: asks the guardrail about the request before any model reads it.
 
-Personal data is noted, an attack on the prompt blocks the case. Without a guardrail everything passes: the
-design does not rest on this check, as nothing leaves without a decision.
+Personal data is noted, an attack on the prompt blocks the case; what was found stands in the case's timeline.
+Without a guardrail everything passes: the design does not rest on this check, as nothing leaves without a
+decision.
 """
 
 from typing import Any
@@ -11,12 +12,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from countersign import deployment
 from countersign.case_file import CaseFiles
 from countersign.errors import ModelRefused, ModelThrottled, ModelUnavailable
+from countersign.excerpts import asked
 from countersign.models import CaseRef, Request
 from countersign.observability import LambdaContext, observed
 from countersign.settings import settings
 
-LONGEST_TEXT = 25_000
 BLOCKING = "BLOCKED"
+THROTTLED = frozenset({"ThrottlingException", "ServiceQuotaExceededException"})
 
 
 @observed
@@ -28,23 +30,26 @@ def handler(
     if not settings().guardrail_id:
         return {"acceptable": True, "flags": []}
     guardrail = guardrail or deployment.client("bedrock-runtime", retries=False)
-    file = files.read(CaseRef(tenant=event["tenant"], case_id=event["case_id"]))
-    return screen(guardrail, file.request)
+    step = files.step(CaseRef(tenant=event["tenant"], case_id=event["case_id"]), "Screen Input", 0)
+    if step.done is not None:
+        return step.done.detail
+    screened = screen(guardrail, step.file.request)
+    return step.finish(lambda file: file, screened).detail if screened["flags"] else screened
 
 
 def screen(guardrail: Any, request: Request) -> dict[str, Any]:
     """Raises ModelThrottled, ModelUnavailable, ModelRefused."""
-    text = f"{request.subject}\n{request.text}"[:LONGEST_TEXT]
+    text = "\n".join(asked(request))
     try:
         answer = guardrail.apply_guardrail(
             guardrailIdentifier=settings().guardrail_id,
             guardrailVersion=settings().guardrail_version,
             source="INPUT",
-            content=[{"text": {"text": text}}],
+            content=[{"text": {"text": text or " "}}],
         )
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        if code == "ThrottlingException":
+        if code in THROTTLED:
             raise ModelThrottled("the guardrail asks us to slow down") from error
         if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
             raise ModelUnavailable(f"the guardrail answered {code}") from error

@@ -17,6 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from pydantic import BaseModel, ValidationError
 
 from countersign.errors import ModelOutputInvalid, ModelRefused, StepError
+from countersign.excerpts import asked, excerpt
 from countersign.models import Draft, ModelCall, Passage, Plan, PlanStep, Recollection, Request
 from countersign_llm.model import named_errors
 from countersign_llm.prompts import Markup, Prompt, element, lines, load_prompt
@@ -25,7 +26,7 @@ from countersign_llm.usage import from_langchain
 
 _ATTEMPTS = 2
 _REFUSALS = frozenset({"guardrail_intervened", "content_filtered", "model_context_window_exceeded"})
-_LONGEST_REQUEST = 24_000
+_LONGEST_DRAFT = 24_000
 _LONGEST_PASSAGE = 8_000
 _LONGEST_RECOLLECTION = 2_000
 _LONGEST_FEEDBACK = 8_000
@@ -66,8 +67,8 @@ def writing_values(
     return {
         **_asked(request),
         "memory": _memory(memory),
-        "previous": _excerpt(previous.text, _LONGEST_REQUEST) if previous else "",
-        "feedback": _excerpt(feedback or "", _LONGEST_FEEDBACK),
+        "previous": excerpt(previous.text, _LONGEST_DRAFT) if previous else "",
+        "feedback": excerpt(feedback or "", _LONGEST_FEEDBACK),
     }
 
 
@@ -89,9 +90,9 @@ def _ask[Answer: BaseModel](
     for _ in range(_ATTEMPTS):
         first_token = _FirstToken()
         started = time.perf_counter()
-        asked = [*messages, HumanMessage(_complaint(problem, schema))] if problem else messages
+        said = [*messages, HumanMessage(_complaint(problem, schema))] if problem else messages
         with _paid(calls), named_errors():
-            result = structured.invoke(asked, config={"callbacks": [first_token]})
+            result = structured.invoke(said, config={"callbacks": [first_token]})
         latency_ms = (time.perf_counter() - started) * 1000
         raw: AIMessage = result["raw"]  # type: ignore[index]  # include_raw makes it a dict
         calls.append(_call(model, prompt, raw, latency_ms, first_token.after_ms(started)))
@@ -158,17 +159,15 @@ def _complaint(problem: str, schema: type[BaseModel]) -> str:
 
 
 def _asked(request: Request) -> dict[str, str]:
-    return {
-        "subject": _excerpt(request.subject, _LONGEST_REQUEST),
-        "text": _excerpt(request.text, _LONGEST_REQUEST),
-    }
+    subject, text = asked(request)
+    return {"subject": subject, "text": text}
 
 
 def _passages(passages: Sequence[Passage]) -> Markup:
     return lines(
         element(
             "passage",
-            _excerpt(passage.text, _LONGEST_PASSAGE),
+            excerpt(passage.text, _LONGEST_PASSAGE),
             marker=passage.marker,
             document=passage.document,
         )
@@ -182,8 +181,8 @@ def _memory(memory: Sequence[Recollection]) -> Markup:
             "earlier",
             lines(
                 [
-                    element("subject", _excerpt(earlier.subject, _LONGEST_RECOLLECTION)),
-                    element("answer", _excerpt(earlier.answer, _LONGEST_RECOLLECTION)),
+                    element("subject", excerpt(earlier.subject, _LONGEST_RECOLLECTION)),
+                    element("answer", excerpt(earlier.answer, _LONGEST_RECOLLECTION)),
                 ]
             ),
             at=earlier.at,
@@ -202,14 +201,6 @@ def _sentences(draft: Draft) -> Markup:
         )
         for number, claim in enumerate(draft.claims, 1)
     )
-
-
-def _excerpt(text: str, limit: int) -> str:
-    """The text, or its beginning and its end with a note of how much was left out between them."""
-    if len(text) <= limit:
-        return text
-    head, tail = text[: limit * 3 // 4], text[len(text) - limit // 4 :]
-    return f"{head}\n[… {len(text) - len(head) - len(tail)} characters left out …]\n{tail}"
 
 
 class _FirstToken(BaseCallbackHandler):
