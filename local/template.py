@@ -76,6 +76,10 @@ class Deployment:
     def functions(self, extra_environment: Mapping[str, str]) -> list[Function]:
         """Every function, with the environment it sees. Raises TemplateError if its code is not there."""
         result = []
+        # Settings are cached in a layer that all functions share here, so a path has to mean the same to all.
+        every = tuple(
+            self._root / source["ContentUri"] for source in self._sources.values() if "ContentUri" in source
+        )
         for logical_id, properties in self.resources("AWS::Lambda::Function"):
             source = self._sources.get(logical_id)
             if source is None or "CodeUri" not in source:
@@ -88,7 +92,7 @@ class Deployment:
             timeout_s = float(properties.get("Timeout", 3))
             memory_mb = int(properties.get("MemorySize", 128))
             variables = properties.get("Environment", {}).get("Variables", {})
-            environment = {key: _from_opt(str(value), layers) for key, value in variables.items()}
+            environment = {key: _from_opt(str(value), layers + every) for key, value in variables.items()}
             environment |= {
                 "AWS_LAMBDA_FUNCTION_NAME": name,
                 "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
@@ -129,7 +133,7 @@ class Deployment:
 
 
 def _from_opt(value: str, layers: tuple[Path, ...]) -> str:
-    """The folder in which a path under /opt lies here: the function's first layer that holds it.
+    """The folder in which a path under /opt lies here: the first of the layers that holds it.
 
     A layer is unpacked to /opt, so `/opt/sources` is `sources` within a layer's folder. A path that no layer
     holds stays as it is, and fails in the function as it would on AWS.
