@@ -199,7 +199,7 @@ def event_key(source: Source, headers: Mapping[str, str], body: bytes) -> str:
     """
     place = source.event_key
     if place.body is not None:
-        return _text("event key", place.body, _parse(source, headers, body), MAX_ID)
+        return _id("event key", place.body, _parse(source, headers, body))
     key = headers.get(place.header or "") or sha256_hex(body)
     try:
         key.encode()
@@ -288,11 +288,11 @@ def _open(
         raise InvalidRequest(f"the event has neither subject ({opening.subject.text}) nor text")
     return Request(
         source=source.name,
-        event_id=_text("id", opening.id, event, MAX_ID),
+        event_id=_id("id", opening.id, event),
         subject=subject,
         text=text,
         author=_text("author", opening.author, event, MAX_AUTHOR),
-        thread=_text("thread", opening.thread, event, MAX_ID),
+        thread=_id("thread", opening.thread, event),
         destination=_destination(source, opening.reply, event, github_api_url, allow_loopback),
         link=_link(opening.link, event),
         received_at=received_at,
@@ -304,15 +304,19 @@ def _mentions(name: str, text: str) -> bool:
     return bool(re.search(rf"(?<![\w@.+/-])@{re.escape(name)}(?![\w/-])", text, re.IGNORECASE))
 
 
+def _id(role: str, expression: Expression, event: JsonObject) -> str:
+    """An id, which may be a whole number as well as a text."""
+    found = expression.search(event)
+    return str(found) if type(found) is int else _text(role, expression, event, MAX_ID)
+
+
 def _text(
     role: str, expression: Expression, event: JsonObject, longest: int, *, may_be_empty: bool = False
 ) -> str:
-    """The text that stands there, unchanged. A whole number counts as the text of its digits."""
+    """The text that stands there, unchanged."""
     found = expression.search(event)
     if found is None:
         raise InvalidRequest(f"the {role} ({expression.text}) is missing")
-    if isinstance(found, int) and not isinstance(found, bool):
-        found = str(found)
     if not isinstance(found, str):
         raise InvalidRequest(f"the {role} ({expression.text}) is not a text")
     if not found and not may_be_empty:
