@@ -5,75 +5,42 @@ Without a guardrail everything passes: the design does not rest on this check, a
 decision.
 """
 
+from collections.abc import Callable
 from typing import Any
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from countersign import deployment
 from countersign.case_file import CaseFiles
-from countersign.errors import ModelRefused, ModelThrottled, ModelUnavailable
-from countersign.excerpts import asked
 from countersign.models import CaseRef, Request
 from countersign.observability import LambdaContext, observed
+from countersign.screening import Screening, ask_guardrail
 from countersign.settings import settings
 
-BLOCKING = "BLOCKED"
-THROTTLED = frozenset({"ThrottlingException", "ServiceQuotaExceededException"})
+type Screener = Callable[[Request], Screening]
 
 
 @observed
 def handler(
-    event: dict[str, Any], context: LambdaContext, files: CaseFiles | None = None, guardrail: Any = None
+    event: dict[str, Any],
+    context: LambdaContext,
+    files: CaseFiles | None = None,
+    screener: Screener | None = None,
 ) -> dict[str, Any]:
     """Takes tenant, case_id; returns acceptable, and flags by the guardrail's own names."""
-    files = files or deployment.case_files()
-    if not settings().guardrail_id:
-        return {"acceptable": True, "flags": []}
-    guardrail = guardrail or deployment.client("bedrock-runtime", retries=False)
+    files, screener = files or deployment.case_files(), screener or configured_guardrail()
+    if screener is None:
+        return Screening(acceptable=True, flags=[]).model_dump()
     step = files.step(CaseRef(tenant=event["tenant"], case_id=event["case_id"]), "Screen Input", 0)
     if step.done is not None:
         return step.done.detail
-    screened = screen(guardrail, step.file.request)
-    return step.finish(lambda file: file, screened).detail if screened["flags"] else screened
+    found = screener(step.file.request)
+    if not found.flags:
+        return found.model_dump()
+    return step.finish(lambda file: file, found.model_dump()).detail
 
 
-def screen(guardrail: Any, request: Request) -> dict[str, Any]:
-    """Raises ModelThrottled, ModelUnavailable, ModelRefused."""
-    text = "\n".join(asked(request))
-    try:
-        answer = guardrail.apply_guardrail(
-            guardrailIdentifier=settings().guardrail_id,
-            guardrailVersion=settings().guardrail_version,
-            source="INPUT",
-            content=[{"text": {"text": text or " "}}],
-        )
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code in THROTTLED:
-            raise ModelThrottled("the guardrail asks us to slow down") from error
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
-            raise ModelUnavailable(f"the guardrail answered {code}") from error
-        raise ModelRefused(f"the guardrail answered {code}") from error
-    except BotoCoreError as error:
-        raise ModelUnavailable(f"the guardrail did not answer: {type(error).__name__}") from error
-    found = [finding for assessment in answer["assessments"] for finding in findings(assessment)]
-    return {
-        "acceptable": not any(action == BLOCKING for _, action in found),
-        "flags": sorted({name for name, _ in found}),
-    }
-
-
-def findings(assessment: dict[str, Any]) -> list[tuple[str, str]]:
-    """(name, action) of everything one assessment found."""
-    content = assessment.get("contentPolicy", {}).get("filters", [])
-    topics = assessment.get("topicPolicy", {}).get("topics", [])
-    words = assessment.get("wordPolicy", {})
-    personal = assessment.get("sensitiveInformationPolicy", {})
-    return [
-        *((item["type"], item["action"]) for item in content),
-        *((item["name"], item["action"]) for item in topics),
-        *(("WORD", item["action"]) for item in words.get("customWords", [])),
-        *((item["type"], item["action"]) for item in words.get("managedWordLists", [])),
-        *((item["type"], item["action"]) for item in personal.get("piiEntities", [])),
-        *((item["name"], item["action"]) for item in personal.get("regexes", [])),
-    ]
+def configured_guardrail() -> Screener | None:
+    chosen = settings()
+    if not chosen.guardrail_id:
+        return None
+    client = deployment.client("bedrock-runtime", retries=False)
+    return lambda request: ask_guardrail(client, chosen.guardrail_id, chosen.guardrail_version, request)
