@@ -1,4 +1,4 @@
-"""The rules that hold the code together: one name in five places, who imports whom, what handlers look like."""
+"""The rules that hold the code together: one name in five places, who imports whom, what a handler is."""
 
 import ast
 import inspect
