@@ -1,4 +1,4 @@
-"""Stores in moto for the tests of whatever keeps cases."""
+"""Stores in moto for the tests of whatever keeps cases, and what a function's environment says of metrics."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,8 @@ from tests.unit.stores import Stores, stores_in_moto
 
 
 @pytest.fixture
-def stores() -> Iterator[Stores]:
+def stores(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Countersign")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "countersign")
     with stores_in_moto() as stores:
         yield stores
