@@ -5,46 +5,46 @@ from typing import Any
 
 from countersign import clock, deployment
 from countersign.bodies import event_headers, raw_body
-from countersign.errors import RequestRejected, Unavailable
+from countersign.errors import NotFound, RequestRejected, Unavailable
 from countersign.intake import IntakeDesk, Receipt
 from countersign.observability import LambdaContext, log_failure, note, observed
-from countersign.settings import settings
-from countersign.sources import load_source
+from countersign.sources import Ignored
 
 
 @observed
 def handler(event: dict[str, Any], context: LambdaContext, desk: IntakeDesk | None = None) -> dict[str, Any]:
     """Takes API Gateway's event (payload 2.0) of `POST /webhooks/{source}`; returns its answer."""
+    source = (event.get("pathParameters") or {}).get("source", "")
     try:
-        source = load_source((event.get("pathParameters") or {}).get("source", ""), settings().sources_dir)
-        note(source=source.name)
-        # An unknown sender or a body too large costs no secret and no store.
-        body = raw_body(event)
-        receipt = (desk or deployment.intake_desk()).receive(
-            source, event_headers(event), body, clock.now(), context.get_remaining_time_in_millis
+        received = (desk or deployment.intake_desk()).receive(
+            source, event_headers(event), raw_body(event), clock.now(), context.get_remaining_time_in_millis
         )
-    except RequestRejected as error:
-        note(outcome=error.code, reason=str(error))
-        return answer(error.status, {"error": {"code": error.code, "message": str(error)}})
-    except Unavailable as error:
-        log_failure(error)
-        note(outcome=error.code)
-        failed = {"error": {"code": error.code, "message": str(error)}}
-        return answer(error.status, failed, {"retry-after": str(error.retry_after_s)})
-    if not isinstance(receipt, Receipt):
-        note(outcome="ignored", reason=receipt.reason)
-        return answer(202, {"status": "ignored", "reason": receipt.reason})
-    note(outcome="duplicate" if receipt.duplicate else "accepted", case_id=receipt.case_id)
-    accepted: dict[str, Any] = {
-        "case_id": receipt.case_id,
-        "status_url": f"/cases/{receipt.case_id}",
-        "duplicate": receipt.duplicate,
-    }
-    if receipt.other_body:
-        # The first body stands; a sender that used an id twice should know.
-        note(other_body=True)
-        accepted["other_body"] = True
-    return answer(202, accepted)
+    except (RequestRejected, Unavailable) as error:
+        return refuse(error, source)
+    note(source=source)
+    if isinstance(received, Ignored):
+        note(outcome="ignored", reason=received.reason)
+        return answer(202, {"status": "ignored", "reason": received.reason})
+    return accept(received)
+
+
+def accept(receipt: Receipt) -> dict[str, Any]:
+    """Durable now, or before. A sender that used one id for two events should know that the first stands."""
+    other_body = {"other_body": True} if receipt.other_body else {}
+    note(case_id=receipt.case_id, outcome="duplicate" if receipt.duplicate else "accepted", **other_body)
+    case = {"case_id": receipt.case_id, "status_url": f"/cases/{receipt.case_id}"}
+    return answer(202, {**case, "duplicate": receipt.duplicate, **other_body})
+
+
+def refuse(error: RequestRejected | Unavailable, source: str) -> dict[str, Any]:
+    """The sender's fault, or a reason to try again."""
+    # What is not the name of a source may be anything, and stays out of the log.
+    note(outcome=error.code, reason=str(error), **({} if isinstance(error, NotFound) else {"source": source}))
+    headers = {}
+    if isinstance(error, Unavailable):
+        log_failure(error, source=source)
+        headers["retry-after"] = str(error.retry_after_s)
+    return answer(error.status, {"error": {"code": error.code, "message": str(error)}}, headers)
 
 
 def answer(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:

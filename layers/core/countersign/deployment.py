@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from countersign.delivery import Courier
     from countersign.intake import IntakeDesk
     from countersign.ledger import Ledger
+    from countersign.opening import Opener
     from countersign.secrets import SourceSecrets
 
 
@@ -80,10 +81,26 @@ def intake_desk() -> "IntakeDesk":
 
     here = settings()
     return IntakeDesk(
+        here.sources_dir,
         source_secrets(),
         EventClaims(client("dynamodb", quick=True), here.claims_table),
         CaseFiles(client("s3", quick=True), here.case_files_bucket),
         IntakeQueue(client("sqs", quick=True), here.intake_queue_url),
+        github_api_url=here.github_api_url,
+        allow_loopback=here.allow_loopback_callbacks,
+    )
+
+
+@lru_cache
+def opener() -> "Opener":
+    from countersign.opening import Opener
+
+    here = settings()
+    return Opener(
+        case_files(),
+        ledger(),
+        sources=here.sources_dir,
+        policies=here.policies_dir,
         github_api_url=here.github_api_url,
         allow_loopback=here.allow_loopback_callbacks,
     )

@@ -8,6 +8,7 @@ events with one key or, where the key is not signed, with one body, the second i
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,7 +18,7 @@ from countersign.clock import instant
 from countersign.errors import CaseFileMissing, IntakeUnavailable, SignatureRejected
 from countersign.models import CaseRef, Intake, RawEvent, canonical_json, sha256_hex
 from countersign.signatures import verify
-from countersign.sources import Ignored, Source, event_key, read_event
+from countersign.sources import Ignored, Source, event_key, load_source, read_event
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -48,10 +49,15 @@ class IntakeQueue:
 
 
 class IntakeDesk:
-    """Where events come in. `github_api_url` and `allow_loopback` are what `read_event` takes."""
+    """Where events come in.
+
+    `sources` is the folder of the sources' files; `github_api_url` and `allow_loopback` are what `read_event`
+    takes.
+    """
 
     def __init__(
         self,
+        sources: Path,
         secrets: "SourceSecrets",
         claims: "EventClaims",
         files: CaseFiles,
@@ -60,6 +66,7 @@ class IntakeDesk:
         github_api_url: str,
         allow_loopback: bool = False,
     ) -> None:
+        self._sources = sources
         self._secrets = secrets
         self._claims = claims
         self._files = files
@@ -69,17 +76,20 @@ class IntakeDesk:
 
     def receive(
         self,
-        source: Source,
+        name: str,
         headers: Mapping[str, str],
         body: bytes,
         now: datetime,
         remaining_ms: Callable[[], int],
     ) -> Receipt | Ignored:
-        """Takes in one event as it came over the wire; header names in lower case.
+        """Takes in one event of the source `name`, as it came over the wire; header names in lower case.
 
-        Nothing is stored of an event that is rejected or ignored. Raises RequestRejected for the sender's
-        faults and Unavailable where the sender should try again.
+        `remaining_ms` says for how many milliseconds this process can go on. Nothing is stored of an event
+        that is rejected or ignored. Raises RequestRejected for the sender's faults, Unavailable where the
+        sender should try again, ConfigurationError where the source's file is wrong.
         """
+        # First, so that an unknown sender costs no look at the secrets.
+        source = load_source(name, self._sources)
         self._verify(source, headers, body, now)
         received_at = instant(now)
         read = read_event(
