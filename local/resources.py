@@ -39,6 +39,8 @@ class StandIn(CloudFormationModel):
         self._region = region
         self._account = account
         self.id = short_id(logical_id)
+        if kind == "AWS::Bedrock::Guardrail":
+            self.id = self.id.lower()  # the only ones in lower case
 
     @property
     def arn(self) -> str:
