@@ -17,7 +17,8 @@ class Record(BaseModel):
     """What every stored or exchanged shape has in common: immutable, and strict about its fields."""
 
     # A model is built on first use: no function uses all of them, and each would wait for all to start.
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    # An error that quotes its input would carry a customer's text into the log.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, hide_input_in_errors=True)
 
 
 Score = Annotated[float, Field(ge=0, le=1)]
@@ -347,7 +348,7 @@ Verdict = Literal["approve", "edit", "respond", "reject"]
 class DecisionBody(BaseModel):
     """The body of `POST /approvals/{approval_id}/decision`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     verdict: Verdict
     text: str | None = Field(default=None, max_length=65_536)

@@ -1,6 +1,7 @@
 """One JSON log line and one trace segment for each call of a function, and no customer text in them."""
 
 import functools
+import logging
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -9,6 +10,9 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
 from countersign.errors import CountersignError
+
+# It logs every error that passes with its message and trace, which may quote what came from outside.
+logging.getLogger("aws_lambda_powertools.tracing.tracer").setLevel(logging.CRITICAL)
 
 # What an event may say about itself in a log line: names and numbers, never text or tokens.
 LOGGED = ("tenant", "case_id", "approval_id", "source", "round", "index", "attempt", "outcome", "run")
