@@ -180,7 +180,7 @@ def _sentences(
             continue
         before = text[place:start]
         if before.strip():
-            pieces.append((before, []))
+            pieces.append((before.rstrip(), []))
             before = before[len(before.rstrip()) :]
         pieces.append((before + text[start:end], markers(citation.get("retrievedReferences", ()))))
         place = end
