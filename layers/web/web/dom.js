@@ -26,15 +26,3 @@ export const spoken = (text) => element("span.spoken", text);
 
 /** A small labelled fact. `tone` is one of good, warn, bad or null; the words alone carry the meaning. */
 export const chip = (text, tone = null) => element(tone ? `span.chip.chip-${tone}` : "span.chip", text);
-
-/** A link to a page outside, only over https and only with its whole address in sight; anything else stays text. */
-export function outsideLink(address, shown) {
-  let url;
-  try {
-    url = new URL(address);
-  } catch {
-    return shown;
-  }
-  if (url.protocol !== "https:" || url.username || url.password) return shown;
-  return element("a", { href: url.href, target: "_blank", rel: "noopener noreferrer nofollow" }, shown);
-}

@@ -114,6 +114,19 @@ export function literal(text) {
   });
 }
 
+/** A link to a page outside, only over https and only where its letters are what they seem; anything else is text. */
+export function outsideLink(address) {
+  const shown = element("span", literal(address));
+  let url;
+  try {
+    url = new URL(address);
+  } catch {
+    return shown;
+  }
+  if (url.protocol !== "https:" || url.username || url.password || hiddenCount(address)) return shown;
+  return element("a", { href: url.href, target: "_blank", rel: "noopener noreferrer nofollow" }, shown);
+}
+
 /** Text addressed by Unicode code points, as the API's offsets count; JavaScript's own strings count UTF-16 units. */
 export class Points {
   constructor(text) {
