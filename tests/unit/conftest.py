@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.stores import Stores, stores_in_moto
+from countersign.settings import settings
+from tests.unit.stores import ENVIRONMENT, Stores, stores_in_moto
 
 
 @pytest.fixture
@@ -13,3 +14,13 @@ def stores(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "countersign")
     with stores_in_moto() as stores:
         yield stores
+
+
+@pytest.fixture
+def deployed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The environment that the template gives every function."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    yield
+    settings.cache_clear()

@@ -44,6 +44,23 @@ REF = CaseRef(tenant="default", case_id=CASE)
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 TERMS = Terms(needed=True, deadline_s=3_600, escalation_s=7_200, policy=PolicyRef(name="default", version=1))
 DRAFT = "Delivery is tried ten times [1]. Redirects are not followed [2]."
+ENVIRONMENT = {
+    "CASES_TABLE": "cases",
+    "CLAIMS_TABLE": "claims",
+    "CASE_FILES_BUCKET": "files",
+    "KNOWLEDGE_BUCKET": "knowledge",
+    "INTAKE_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/intake",
+    "DELIVERY_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/delivery",
+    "HANDLE_CASE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:countersign-handle-case",
+    "KNOWLEDGE_BASE_ID": "KB12345678",
+    "DATA_SOURCE_ID": "DS12345678",
+    "MODEL_ID": "amazon.nova-pro-v1:0",
+    "SECRETS_PREFIX": "countersign",
+    "SOURCES_DIR": "layers/sources/sources",
+    "POLICIES_DIR": "layers/policies/policies",
+    "WEB_DIR": "layers/web/web",
+}
+"""What every function's environment says, as far as it has to."""
 
 
 @dataclass
