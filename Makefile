@@ -36,7 +36,6 @@ lint: $(STAMP)  ## Check style and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m mypy functions/write_draft/app.py
 
 format: $(STAMP)  ## Rewrite the code in the house format
 	$(PY) -m ruff format .
