@@ -128,7 +128,7 @@ class _Sandbox:
             return self._handler
 
     def unload(self) -> None:
-        for name in [name for name in sys.modules if name.startswith(f"{self._module_name}.")]:
+        for name in [name for name in list(sys.modules) if name.startswith(f"{self._module_name}.")]:
             del sys.modules[name]
 
     @property
