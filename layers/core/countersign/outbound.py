@@ -158,9 +158,10 @@ def _exchange(
         try:
             # The adapter without a session, which would read a redirect's body to its end, and inflated.
             with _PinnedAdapter(opened) as adapter:
-                response = adapter.send(request, stream=True, timeout=max(until - time.monotonic(), 0.001))
-                watch.check()
-                answer = _read(response, max_bytes)
+                timeout = max(until - time.monotonic(), 0.001)
+                with adapter.send(request, stream=True, timeout=timeout) as response:
+                    watch.check()
+                    answer = _read(response, max_bytes)
                 return replace(answer, complete=answer.complete and not watch.fired)
         except requests.exceptions.SSLError:
             raise NoAnswer("timed_out" if watch.fired else "tls") from None
@@ -296,5 +297,4 @@ def _read(response: requests.Response, max_bytes: int) -> Answer:
                 break
             body += chunk
     headers = {name.lower(): value for name, value in response.headers.items()}
-    response.close()
     return Answer(response.status_code, headers, bytes(body), complete)
