@@ -30,6 +30,8 @@ _OWN_WORDS = 5
 _SAME_MATTER = 0.6
 """The share of a claim's other words that a stretch holds before a difference in one is a contradiction."""
 _LONGEST_STRETCH = 3
+_NEAR = 3
+"""How many words before and after a number tell what it counts."""
 _PRICE_OF_LENGTH = 0.02
 _WEIGHTS: Mapping[str, float] = {"word": 1.0, "name": 1.5, "number": 1.5, "negation": 0.0}
 _LOST_SPACE = re.compile(r"(?<=[a-z0-9)]\.)(?=[A-Z][a-zà-ÿ]+ )")
@@ -141,7 +143,7 @@ def _only_says_what_is_open(said: str, asked: str) -> bool:
     known = {word.key for word in read_words(asked, language)}
     words = read_words(said, language)
     brought = [word for word in words if word.kind in ("name", "number") and word.key not in known]
-    return _negated(words) and not brought
+    return _negations(words) > 0 and not brought
 
 
 def _judge(said: str, stretches: Sequence[_Stretch]) -> tuple[Verdict, float]:
@@ -158,12 +160,12 @@ def _judge(said: str, stretches: Sequence[_Stretch]) -> tuple[Verdict, float]:
     lost_facts = [word for word in facts if word.key not in keys]
     lost = [word for word in ordinary if word.key not in keys]
     score = _coverage(claimed, keys)
-    if lost_facts or _other_unit(facts, found):
-        wrong_number = score >= _SAME_MATTER and _other_number(lost_facts, found)
-        return "contradicted" if wrong_number else "unsupported", round(score / 2, 3)
-    if _negated(claimed) != _negated(_around(best.words, claimed)):
-        same = score >= _SAME_MATTER
-        return "contradicted" if same else "unsupported", round(score / 2, 3)
+    same_matter = score >= _SAME_MATTER
+    if lost_facts or _misplaced(claimed, stretches):
+        other_number = same_matter and _other_number(lost_facts, found)
+        return "contradicted" if other_number else "unsupported", round(score / 2, 3)
+    if _negated_otherwise(claimed, best.words):
+        return "contradicted" if same_matter else "unsupported", round(score / 2, 3)
     enough = len(lost) <= len(ordinary) // _OWN_WORDS
     return "supported" if enough else "unsupported", round(score, 3)
 
@@ -173,13 +175,29 @@ def _coverage(claimed: Sequence[Word], keys: set[str]) -> float:
     return sum(_WEIGHTS[word.kind] for word in claimed if word.key in keys) / total if total else 0.0
 
 
-def _other_unit(facts: Sequence[Word], found: Sequence[Word]) -> bool:
-    """Whether a number of the claim stands there with other units only."""
-    for word in facts:
-        units = {other.unit for other in found if other.kind == "number" and other.key == word.key}
-        if word.kind == "number" and word.unit and units and not units & {word.unit, ""}:
+def _misplaced(claimed: Sequence[Word], stretches: Sequence[_Stretch]) -> bool:
+    """Whether a number of the claim stands there only with other units, or only among other words."""
+    for place, word in enumerate(claimed):
+        if word.kind != "number":
+            continue
+        around = _neighbours(claimed, place)
+        occurrences = [
+            (other, _neighbours(stretch.words, at))
+            for stretch in stretches
+            for at, other in enumerate(stretch.words)
+            if other.kind == "number" and other.key == word.key
+        ]
+        if occurrences and not any(
+            (not word.unit or other.unit in ("", word.unit)) and (not around or around & nearby)
+            for other, nearby in occurrences
+        ):
             return True
     return False
+
+
+def _neighbours(words: Sequence[Word], place: int) -> set[str]:
+    near = [*words[max(0, place - _NEAR) : place], *words[place + 1 : place + 1 + _NEAR]]
+    return {word.key for word in near}
 
 
 def _other_number(lost: Sequence[Word], found: Sequence[Word]) -> bool:
@@ -190,12 +208,20 @@ def _other_number(lost: Sequence[Word], found: Sequence[Word]) -> bool:
     return any(word.kind == "number" and word.unit in units for word in lost)
 
 
-def _negated(words: Sequence[Word]) -> bool:
-    return any(word.kind == "negation" for word in words)
+def _negations(words: Sequence[Word]) -> int:
+    return sum(word.kind == "negation" for word in words)
 
 
-def _around(words: Sequence[Word], claimed: Sequence[Word]) -> Sequence[Word]:
-    """The words from the first to the last of the closest run that holds the claim's, and one before."""
+def _negated_otherwise(claimed: Sequence[Word], words: Sequence[Word]) -> bool:
+    """Whether the claim denies what the stretch states, or states what it denies."""
+    said, there = _negations(claimed), _negations(words)
+    if not said:
+        return there > 0 and _negations(_around(words, claimed, before=1, after=0)) > 0
+    return said != there and not _negations(_around(words, claimed, before=2, after=2))
+
+
+def _around(words: Sequence[Word], claimed: Sequence[Word], *, before: int, after: int) -> Sequence[Word]:
+    """The closest run of words that holds those of the claim, with so many before and after it."""
     wanted = {word.key for word in claimed if word.kind != "negation"} & {word.key for word in words}
     best: tuple[int, int] | None = None
     last: dict[str, int] = {}
@@ -206,9 +232,7 @@ def _around(words: Sequence[Word], claimed: Sequence[Word]) -> Sequence[Word]:
                 first = min(last.values())
                 if best is None or place - first < best[1] - best[0]:
                     best = first, place
-    if best is None:
-        return ()
-    return words[max(0, best[0] - 1) : best[1] + 1]
+    return words[max(0, best[0] - before) : best[1] + 1 + after] if best else ()
 
 
 def _closest(said: str, passage: Passage) -> _Stretch:
