@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,6 @@ WAITING = frozenset({"Request Approval", "Escalate Approval"})
 
 class DemoFailed(RuntimeError):
     """The case did not get where it should have: one sentence that names the state and why."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What the person of the demo answers: a verdict with its text or reason."""
-
-    verdict: str
-    text: str | None = None
-    reason: str | None = None
 
 
 class DemoCase:
@@ -101,10 +91,6 @@ class DemoCase:
     def card(self) -> Json:
         """The card of the approval that waits."""
         return self.api.approval(self.whole()["approval_id"])
-
-    def is_decided(self, card: Json) -> bool:
-        """Whether somebody has decided it since."""
-        return self.api.approval(card["approval_id"])["decision"] is not None
 
     def delivered(self) -> Iterator[Json]:
         """Every request that left for GitHub, with what was answered."""

@@ -25,7 +25,8 @@ def console(*, stderr: bool = False) -> Console:
     """Colours and live lines only at a terminal. Nothing printed is read as rich's markup."""
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else PIPE_WIDTH
-    return Console(theme=THEME, stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+    # The stream by itself: while a stack runs, what a function's thread writes to sys.stdout is its log.
+    return Console(file=stream, theme=THEME, width=width, markup=False, emoji=False, highlight=False)
 
 
 def print_json(document: Any) -> None:

@@ -24,6 +24,7 @@ class Visit:
     times: int = 0
     result: dict[str, Any] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    succeeded: bool = False
 
     @property
     def seconds(self) -> float | None:
@@ -52,6 +53,7 @@ def visits(history: Iterable[HistoryEvent], states: Iterable[str]) -> list[Visit
         elif kind.endswith("StateExited") and event["stateExitedEventDetails"]["name"] == current.state:
             current.left_at = event["timestamp"]
         elif kind == "TaskSucceeded" and current.kind == "Task":
+            current.succeeded = True
             current.result = _payload(event["taskSucceededEventDetails"].get("output", ""))
         elif kind == "TaskFailed":
             current.errors.append(str(event["taskFailedEventDetails"].get("error", "")))
