@@ -47,6 +47,7 @@ template: $(STAMP)  ## Check template.yaml with SAM and cfn-lint, offline
 
 build: $(STAMP)  ## Build functions and layers for Lambda, without Docker, into .aws-sam/build
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0 $(VENV)/bin/sam build --cached --parallel
+	scripts/package-sizes
 
 clean:  ## Remove what setup, builds and runs left behind
-	rm -rf $(VENV) .local .aws-sam .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) .python .local .aws-sam .pytest_cache .ruff_cache .mypy_cache
