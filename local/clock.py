@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import time_machine
+if TYPE_CHECKING:
+    import time_machine
 
 
 class Unsettled(Exception):
@@ -189,12 +190,15 @@ class VirtualClock(Clock):
         self._busy = 0
         self._waiters: set[_Waiter] = set()
         self._thread = threading.local()
-        self._travel: time_machine.travel | None = None
-        self._traveller: time_machine.Traveller | None = None
+        self._travel: "time_machine.travel | None" = None
+        self._traveller: "time_machine.Traveller | None" = None
 
     def start(self) -> None:
         """Take over the time of the process."""
         super().start()
+        # Imports pytest where that is installed: too slow for who only lets time pass.
+        import time_machine
+
         self._travel = time_machine.travel(self._start_at or dt.datetime.now(dt.UTC), tick=True)
         self._traveller = self._travel.start()
 
