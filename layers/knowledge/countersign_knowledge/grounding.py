@@ -62,6 +62,7 @@ class _Stretch:
     """Sentences of a passage that follow each other; offsets count characters of the passage's text."""
 
     passage: Passage
+    language: str
     start: int
     end: int
     words: tuple[Word, ...]
@@ -74,6 +75,7 @@ def ground(text: str, passages: Sequence[Passage]) -> Grounded:
     Every citation holds `passage.text[start:end] == quote`.
     """
     known = {passage.marker: passage for passage in passages}
+    usual = _usual_language(text, passages)
     claims: list[Claim] = []
     citations: dict[tuple[int, int, int], Citation] = {}
     wordless: list[int] = []
@@ -82,9 +84,9 @@ def ground(text: str, passages: Sequence[Passage]) -> Grounded:
         if not any(char.isalnum() for char in said):
             continue  # a rule, or the line below a table's head
         cited = [known[marker] for marker in sentence.markers if marker in known]
-        stretches = [_closest(said, passage) for passage in cited]
+        stretches = [_closest(said, passage, usual) for passage in cited]
         verdict, score = _judge(said, stretches)
-        if cited and not _says_something(said, cited[0]):
+        if cited and all(word.kind == "negation" for word in read_words(said, stretches[0].language)):
             wordless.append(len(claims))
         claims.append(
             Claim(
@@ -111,6 +113,7 @@ def findings(text: str, grounded: Grounded, passages: Sequence[Passage], asked: 
     One that cites nothing is left alone where it only says that something is not known: it negates, and
     brings in no name and no number that `asked`, the text of the request, does not have.
     """
+    usual = _usual_language(text, passages)
     found = []
     for index, claim in enumerate(grounded.claims):
         if claim.verdict == "supported":
@@ -120,7 +123,7 @@ def findings(text: str, grounded: Grounded, passages: Sequence[Passage], asked: 
             problem = "What it cites says otherwise: compare its numbers, units and negations."
         elif claim.markers:
             problem = "What it cites does not state it: keep to the passage's words, or leave it out."
-        elif (stating := _stating(said, passages)) is not None:
+        elif (stating := _stating(said, passages, usual)) is not None:
             problem = f"It cites nothing, and passage {stating.marker} states it."
         elif _only_says_what_is_open(said, asked):
             continue
@@ -130,12 +133,8 @@ def findings(text: str, grounded: Grounded, passages: Sequence[Passage], asked: 
     return found
 
 
-def _says_something(said: str, passage: Passage) -> bool:
-    return any(word.kind != "negation" for word in read_words(said, _language(passage.text)))
-
-
-def _stating(said: str, passages: Sequence[Passage]) -> Passage | None:
-    return next((p for p in passages if _judge(said, [_closest(said, p)])[0] == "supported"), None)
+def _stating(said: str, passages: Sequence[Passage], usual: str) -> Passage | None:
+    return next((p for p in passages if _judge(said, [_closest(said, p, usual)])[0] == "supported"), None)
 
 
 def _only_says_what_is_open(said: str, asked: str) -> bool:
@@ -150,7 +149,7 @@ def _judge(said: str, stretches: Sequence[_Stretch]) -> tuple[Verdict, float]:
     if not stretches:
         return "unsupported", 0.0
     best = max(stretches, key=lambda stretch: stretch.coverage)
-    claimed = read_words(said, _language(best.passage.text))
+    claimed = read_words(said, best.language)
     facts = [word for word in claimed if word.kind in ("name", "number")]
     ordinary = [word for word in claimed if word.kind == "word"]
     if not facts and not ordinary:
@@ -164,7 +163,7 @@ def _judge(said: str, stretches: Sequence[_Stretch]) -> tuple[Verdict, float]:
     if lost_facts or _misplaced(claimed, stretches):
         other_number = same_matter and _other_number(lost_facts, found)
         return "contradicted" if other_number else "unsupported", round(score / 2, 3)
-    if _negated_otherwise(claimed, best.words):
+    if all(_negated_otherwise(claimed, stretch.words) for stretch in stretches):
         return "contradicted" if same_matter else "unsupported", round(score / 2, 3)
     enough = len(lost) <= len(ordinary) // _OWN_WORDS
     return "supported" if enough else "unsupported", round(score, 3)
@@ -235,19 +234,23 @@ def _around(words: Sequence[Word], claimed: Sequence[Word], *, before: int, afte
     return words[max(0, best[0] - before) : best[1] + 1 + after] if best else ()
 
 
-def _closest(said: str, passage: Passage) -> _Stretch:
-    """The stretch of the passage with the most of the claim's words; the shorter one where two are alike."""
-    language = _language(passage.text)
+def _closest(said: str, passage: Passage, usual: str) -> _Stretch:
+    """The stretch of the passage with the most of the claim's words; the shorter one where two are alike.
+
+    `usual` is the language of a passage too short to tell its own.
+    """
+    language = _language(passage.text) or usual
     claimed = read_words(said, language)
     parts = _parts(passage.text, language)
-    best = _Stretch(passage, 0, len(passage.text), (), 0.0)
+    best = _Stretch(passage, language, 0, len(passage.text), (), 0.0)
     best_value = -1.0
     for first, last in _runs(parts):
         words = tuple(word for part in parts[first : last + 1] for word in part.words)
         coverage = _coverage(claimed, {word.key for word in words})
         value = coverage - _PRICE_OF_LENGTH * (last - first)
         if value > best_value:
-            best = _Stretch(passage, parts[first].start, parts[last].end, words, coverage)
+            start, end = parts[first].start, parts[last].end
+            best = _Stretch(passage, language, start, end, words, coverage)
             best_value = value
     return best
 
@@ -286,6 +289,10 @@ def _unglued(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield start, match.start()
         start = match.start()
     yield start, end
+
+
+def _usual_language(text: str, passages: Sequence[Passage]) -> str:
+    return _language("\n".join([text, *(passage.text for passage in passages)]))
 
 
 @lru_cache(maxsize=256)

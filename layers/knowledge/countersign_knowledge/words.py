@@ -10,7 +10,7 @@ import re
 import threading
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
@@ -21,15 +21,18 @@ from countersign_knowledge.function_words import FUNCTION_WORDS, MONTHS, NEGATIO
 
 Kind = Literal["word", "name", "number", "negation"]
 
+_UNSPACED = r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
 _TOKEN = re.compile(
     r"\d{4}-\d{2}-\d{2}(?!\d)"  # a date in ISO 8601
     r"|\d+(?:[.:]\d+){2,}|\d+:\d+"  # a version, an address, a time
-    r"|\d{1,3}(?:[.,'’\u202f\u00a0]\d{3})+(?!\d)(?:[.,]\d+)?|\d+[.,]\d+|\d+(?:st|nd|rd|th)?(?![^\W_])"
+    r"|\d{1,3}(?:[.,'’\u202f\u00a0]\d{3})+(?!\d)(?:[.,]\d+)?|\d+[.,]\d+"
+    r"|\d+(?:st|nd|rd|th)?(?![a-zA-Z_\u00c0-\u024f])"
+    rf"|{_UNSPACED}+"
     r"|[^\W_](?:\w|[-'’](?=[^\W\d_]))*"
     r"|[%€$£¥°]"
 )
+_CURRENCY = "$€£¥"
 _THOUSANDS = re.compile(r"\d{1,3}([.,'’\u202f\u00a0])\d{3}(?:\1\d{3})*")
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _SNOWBALL = {
     "de": "german",
     "en": "english",
@@ -80,7 +83,7 @@ def _words(text: str, match: re.Match[str], language: str) -> Iterator[Word]:
     folded = unicodedata.normalize("NFKC", raw).casefold().replace("’", "'")
     if raw in "%€$£¥°":
         yield Word(raw, "word", start, end)
-    elif _UNSPACED.match(raw):
+    elif re.match(_UNSPACED, raw):
         yield from _pairs(raw, start)
     elif folded in NEGATIONS or folded.endswith("n't"):
         yield Word("not", "negation", start, end)
@@ -153,20 +156,26 @@ def _value(digits: str) -> str:
 
 
 def _with_units(found: list[Word]) -> Iterator[Word]:
-    """Gives each number the unit that follows it, or a currency's sign before it."""
+    """Gives each number its unit, and each unit beside a number one name. A currency's sign comes first."""
+    units: dict[int, str] = {}
     for place, word in enumerate(found):
         if word.kind != "number":
-            yield word
             continue
-        near = [*found[place + 1 : place + 3], *found[max(0, place - 1) : place]]
-        unit = ""
-        for other in near:
-            if other.kind == "number":
+        before = [place - 1] if place and found[place - 1].key in _CURRENCY else []
+        for near in [*before, place + 1, place + 2]:
+            if near >= len(found) or found[near].kind == "number":
                 break
-            if other.key in UNITS:
-                unit = UNITS[other.key]
+            unit = UNITS.get(found[near].key)
+            if unit:
+                units[place] = units[near] = unit
                 break
-        yield Word(word.key, "number", word.start, word.end, unit)
+    for place, word in enumerate(found):
+        if place not in units:
+            yield word
+        elif word.kind == "number":
+            yield replace(word, unit=units[place])
+        else:
+            yield replace(word, key=f"unit {units[place]}")
 
 
 def _pairs(raw: str, start: int) -> Iterator[Word]:
