@@ -190,8 +190,8 @@ class VirtualClock(Clock):
         self._busy = 0
         self._waiters: set[_Waiter] = set()
         self._thread = threading.local()
-        self._travel: "time_machine.travel | None" = None
-        self._traveller: "time_machine.Traveller | None" = None
+        self._travel: time_machine.travel | None = None
+        self._traveller: time_machine.Traveller | None = None
 
     def start(self) -> None:
         """Take over the time of the process."""
