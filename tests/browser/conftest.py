@@ -26,6 +26,7 @@ CONTENT_SECURITY_POLICY = (
     "trusted-types 'none'"
 )
 WAIT_SECONDS = 10
+DECIDED = ("verdict", "decided_by", "decided_at")
 AFTER = {"approve": "delivering", "edit": "delivering", "respond": "running", "reject": "rejected"}
 
 Json = dict[str, Any]
@@ -159,6 +160,7 @@ class FakeApi:
         """Decide a card as somebody else would."""
         card["status"] = "decided"
         card["decision"] = {"verdict": verdict, "decided_by": by, "decided_at": at(), "reason": reason}
+        card["decision"]["signed_sha256"] = card["shown_sha256"] if verdict == "approve" else None
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Json) -> tuple[int, Json]:
         match [method, *path.strip("/").split("/")]:
@@ -167,13 +169,14 @@ class FakeApi:
                 rows = [self._row(card) for card in self.cards.values() if card["status"] == status]
                 return 200, {"approvals": rows}
             case ["GET", "approvals", approval_id] if approval_id in self.cards:
-                return 200, self.cards[approval_id]
+                card = self.cards[approval_id]
+                return 200, card | self._row(card)
             case ["POST", "approvals", approval_id, "decision"] if approval_id in self.cards:
                 return self._decide(self.cards[approval_id], body)
             case ["GET", "cases"]:
                 return 200, {"cases": [self._case(c) for c in self.cards.values()], "cursor": None}
             case ["GET", "cases", case_id]:
-                timeline = [{"at": at(), "event": "case_opened", "actor": "open_case", "detail": {}}]
+                timeline = [{"at": at(), "event": "case.opened", "actor": "countersign", "detail": {}}]
                 status = self.case_status.get(case_id, "awaiting_approval")
                 return 200, {"case_id": case_id, "status": status, "timeline": timeline}
         return 404, {"error": {"code": "not_found", "message": "There is no such thing."}}
@@ -183,7 +186,7 @@ class FakeApi:
         decision = card["decision"] or {}
         return {
             **{name: card[name] for name in (*names, "escalated")},
-            **{name: decision.get(name) for name in ("verdict", "decided_by", "decided_at")},
+            **{name: decision.get(name) for name in DECIDED},
             "reviewer_score": (card["review"] or {}).get("score"),
         }
 
@@ -200,12 +203,14 @@ class FakeApi:
             return 410, {"error": {"code": "approval_expired", "message": "The deadline has passed."}}
         if card["decision"]:
             error = {"error": {"code": "already_decided", "message": "Somebody was faster."}}
-            return 409, error | card["decision"]
+            return 409, error | {name: card["decision"][name] for name in DECIDED}
         if body["shown_sha256"] != card["shown_sha256"]:
             return 409, {"error": {"code": "stale_card", "message": "Another draft is current."}}
         self.settle(card, body["verdict"], "an-approver", body.get("reason"))
         self.case_status[card["case_id"]] = AFTER[body["verdict"]]
-        return 200, {"approval_id": card["approval_id"], "status": "decided"} | card["decision"]
+        names = ("approval_id", "case_id", "version", "status")
+        outcome = {name: value for name, value in card["decision"].items() if name != "reason"}
+        return 200, {name: card[name] for name in names} | outcome
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -383,6 +388,17 @@ def inbox(api: FakeApi, chromium: Chrome) -> Iterator[Inbox]:
     server.server_close()
     thread.join()
     assert inbox.complaints() == []
+
+
+@pytest.fixture
+def page_at(chromium: Chrome) -> Callable[[str], Inbox]:
+    """The page as another server serves it, by its address."""
+    return lambda address: Inbox(chromium, address)
+
+
+@pytest.fixture
+def content_security_policy() -> str:
+    return CONTENT_SECURITY_POLICY
 
 
 @pytest.fixture

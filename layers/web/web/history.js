@@ -33,12 +33,22 @@ export function caseState(card) {
   return node;
 }
 
-const line = ({ at, event, actor }) =>
+/** What a step took, or why it failed; "" where the history holds neither. */
+function took({ error, model_calls: calls, input_tokens: read, output_tokens: written, cost_usd: cost, status }) {
+  const facts = [];
+  if (error) facts.push(String(error));
+  if (Number.isInteger(status)) facts.push(`answered ${status}`);
+  if (calls) facts.push(`${read.toLocaleString()} tokens in, ${written.toLocaleString()} out`);
+  if (calls && cost) facts.push(`$${cost}`);
+  return facts.join(" · ");
+}
+
+const line = ({ at, event, actor, detail }) =>
   element(
     "li",
     element("time", { datetime: at }, absolute(at)),
-    element("span", literal(words(event))),
-    element("span.hint", literal(actor)),
+    element("span", literal(words(event.replace(/^step\./, "")))),
+    element("span.hint", literal([actor, took(detail ?? {})].filter(Boolean).join(" · "))),
   );
 
 /** The case's history, fetched whenever it is opened. */
