@@ -11,6 +11,7 @@ from rich.text import Text
 from local.cli import render
 from local.cli.demo_case import WAITING
 from local.cli.literal import literal, one_line
+from local.cli.phrases import facts, spent
 from local.cli.progress import Visit
 from local.cli.serving import Serving
 
@@ -27,6 +28,7 @@ class DemoView:
         self._out.quiet = quiet
         self._status = out.status("")
         self._printed: set[int] = set()
+        self._case_id = ""
 
     def busy(self, with_what: str) -> None:
         """Something takes a while."""
@@ -63,6 +65,7 @@ class DemoView:
 
     def case(self, case_id: str) -> None:
         """The webhook was accepted."""
+        self._case_id = case_id
         self._chapter("Case", case_id)
         self.busy("queued")
 
@@ -74,7 +77,7 @@ class DemoView:
             return
         if place not in self._printed:
             self._printed.add(place)
-            self._out.print(state_line(visit))
+            self._out.print(state_line(visit, self._case_id))
 
     def card(self, card: Json) -> None:
         """What a person decides about."""
@@ -104,13 +107,13 @@ class DemoView:
     def timeline(self, case: Json) -> None:
         """The ledger of the case."""
         self._chapter("Timeline", case["case_id"])
-        self._out.print(Padding(render.timeline(case["timeline"]), (0, 0, 0, 2)))
+        self._out.print(Padding(render.timeline(case["timeline"], case["case_id"]), (0, 0, 0, 2)))
 
     def done(self, summary: Json) -> None:
         """What it took."""
         self._chapter("Done")
         status = render.status_text(summary["status"])
-        self._out.print(Text.assemble("  ", status, f" · {render.spent(summary)}"))
+        self._out.print(Text.assemble("  ", status, f" · {spent(summary)}"))
         self._out.print(
             f"  {summary['case_seconds']:.1f} s for the case, people's time left out; "
             f"{summary['seconds']:.1f} s in all."
@@ -137,19 +140,18 @@ class DemoView:
         self._out.print(Text.assemble((title, "name"), *((f"  {fact}", "quiet") for fact in facts)))
 
 
-def state_line(visit: Visit) -> Text:
+def state_line(visit: Visit, case_id: str) -> Text:
     """One line for a state that was left."""
     if not visit.is_task:
         return Text(f"  · {visit.state}", style="quiet")
     sign, style = ("!", "warn") if visit.errors else ("✓", "good")
     name = f"{visit.state} ×{visit.times}" if visit.kind == "Map" else visit.state
-    result = {k: v for k, v in visit.result.items() if k not in {"case_id", "approval_id", "thread"}}
     tried_again = visit.errors if visit.succeeded else visit.errors[:-1]
-    facts = [render.facts(result), *(f"{error}, tried again" for error in tried_again)]
-    facts += visit.errors[len(tried_again) :]
+    said = [facts(visit.result, case_id), *(f"{error}, tried again" for error in tried_again)]
+    said += visit.errors[len(tried_again) :]
     return Text.assemble(
         ("  " + sign, style),
         f" {name:<{_NAME_WIDTH}}",
         (f"{visit.seconds:6.2f} s", "quiet"),
-        ("   " + " · ".join(filter(None, facts)), "quiet"),
+        ("   " + " · ".join(filter(None, said)), "quiet"),
     )

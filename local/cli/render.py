@@ -1,8 +1,6 @@
 """How cases, drafts and cards look at a terminal. All text from outside goes through `literal`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from rich import box
@@ -13,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from local.cli.literal import literal, one_line
+from local.cli.phrases import age, facts, moment, short_id, spent
 
 type Json = Mapping[str, Any]
 
@@ -36,12 +35,6 @@ _CHANNELS = {
     "github_issue": "comment on the GitHub issue",
     "github_discussion": "comment in the GitHub discussion",
 }
-_SHORT_ID = 10
-
-
-def short_id(case_id: str) -> str:
-    """Enough of an id for a person to type: the commands take it."""
-    return case_id[:_SHORT_ID]
 
 
 def status_text(status: str) -> Text:
@@ -82,7 +75,7 @@ def approval_list(approvals: Sequence[Json]) -> RenderableType:
     return table
 
 
-def timeline(events: Sequence[Json]) -> RenderableType:
+def timeline(events: Sequence[Json], case_id: str) -> RenderableType:
     """What happened, a line each, with the seconds since the first."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(justify="right", style="quiet", no_wrap=True)
@@ -92,42 +85,29 @@ def timeline(events: Sequence[Json]) -> RenderableType:
     first = moment(events[0]["at"]) if events else None
     for event in events:
         seconds = (moment(event["at"]) - first).total_seconds() if first else 0.0
-        table.add_row(
-            f"+{seconds:.2f} s", one_line(event["event"]), one_line(event["actor"]), facts(event["detail"])
-        )
+        said = facts(event["detail"], case_id)
+        table.add_row(f"+{seconds:.2f} s", one_line(event["event"]), one_line(event["actor"]), said)
     return table
-
-
-def facts(detail: Json) -> str:
-    """The plain values of an event's detail; hashes are cut short."""
-    shown = []
-    for name, value in detail.items():
-        if value in (None, "") or isinstance(value, dict | list):
-            continue
-        text = f"{value:.2f}" if isinstance(value, float) else one_line(str(value))
-        if name.endswith("sha256"):
-            text = text[:12]
-        shown.append(f"{name.replace('_', ' ')} {text}")
-    return " · ".join(shown)
 
 
 def draft(draft: Json) -> RenderableType:
     """The draft's text with a sign before each claim, then its numbered sources with their quotes."""
     return Group(
-        Padding(draft_text(draft["text"], draft.get("claims") or []), (0, 0, 0, 2)),
+        Padding(draft_text(draft["text"], draft.get("claims") or []), (0, 0, 1, 2)),
         sources(draft.get("citations") or []),
     )
 
 
 def draft_text(text: str, claims: Iterable[Json]) -> Text:
-    """The text, each claim preceded by how the evidence bears on it."""
+    """The text with a line for each claim, preceded by how the evidence bears on it."""
     shown, place = Text(), 0
     for claim in sorted(claims, key=lambda claim: claim["start"]):
         start, end = max(claim["start"], place), min(claim["end"], len(text))
         if end <= start:
             continue
+        before = text[place:start]
+        shown.append(literal(before) if before.strip() or "\n" in before or not place else "\n")
         sign, style = _SIGNS.get(claim["verdict"], ("?", "warn"))
-        shown.append(literal(text[place:start]))
         shown.append(f"{sign} ", style=style)
         shown.append(literal(text[start:end]), style="" if claim["verdict"] == "supported" else style)
         place = end
@@ -216,7 +196,7 @@ def whole_case(case: Json) -> RenderableType:
     parts: list[RenderableType] = [
         head,
         heading("Timeline"),
-        Padding(timeline(case["timeline"]), (0, 0, 0, 2)),
+        Padding(timeline(case["timeline"], case["case_id"]), (0, 0, 0, 2)),
     ]
     if case.get("draft") and case["draft"]["text"]:
         parts += [heading("Draft"), draft(case["draft"])]
@@ -224,23 +204,6 @@ def whole_case(case: Json) -> RenderableType:
         parts += [heading("Review"), review(case["review"])]
     parts += [heading("Cost"), Text(f"  {spent(case)}")]
     return Group(*parts)
-
-
-def spent(case: Json) -> str:
-    """Tokens, calls and dollars."""
-    usage = case["usage"]
-    return (
-        f"{usage['input_tokens']:,} tokens in, {usage['output_tokens']:,} out, "
-        f"{usage['model_calls']} model calls, {dollars(case['cost_usd'])}"
-    )
-
-
-def dollars(amount: Any) -> str:
-    """US dollars, as exact as small sums need."""
-    try:
-        return f"${Decimal(str(amount)):.4f}"
-    except InvalidOperation:
-        return "no price known"
 
 
 def found_passages(results: Sequence[Json]) -> RenderableType:
@@ -260,28 +223,10 @@ def heading(title: str) -> Text:
     return Text(f"\n{title}", style="bold underline")
 
 
-def moment(at: str) -> datetime:
-    """ISO 8601 as the API writes it."""
-    return datetime.fromisoformat(at)
-
-
-def age(at: str, now: datetime | None = None) -> str:
-    """How long ago, or in how long."""
-    seconds = ((now or datetime.now(UTC)) - moment(at)).total_seconds()
-    words = _duration(abs(seconds))
-    return f"{words} ago" if seconds >= 0 else f"in {words}"
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
 def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    """Every column as wide as it has to be, and the last one what is left."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, expand=True)
     for name in columns[:-1]:
         table.add_column(name, no_wrap=True)
-    table.add_column(columns[-1], overflow="ellipsis", no_wrap=True)
+    table.add_column(columns[-1], overflow="ellipsis", no_wrap=True, ratio=1)
     return table

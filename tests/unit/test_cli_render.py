@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console, RenderableType
 
-from local.cli import render
+from local.cli import phrases, render
 from local.cli.literal import literal, one_line
 from local.cli.output import THEME
 
@@ -48,13 +48,13 @@ def test_claims_are_marked_where_they_stand() -> None:
         {"start": 47, "end": 53, "verdict": "unsupported"},
     ]
     assert render.draft_text(text, claims).plain == (
-        "✓ It waits 24 hours [1]. ✗ It is 🐘 never sent [2]. ? Maybe."
+        "✓ It waits 24 hours [1].\n✗ It is 🐘 never sent [2].\n? Maybe."
     )
 
 
 def test_claims_that_overlap_or_run_out_lose_no_text() -> None:
     claims = [{"start": 0, "end": 4, "verdict": "supported"}, {"start": 2, "end": 99, "verdict": "supported"}]
-    assert render.draft_text("abcdef", claims).plain == "✓ abcd✓ ef"
+    assert render.draft_text("abcdef", claims).plain == "✓ abcd\n✓ ef"
 
 
 def test_sources_are_numbered_with_their_quotes() -> None:
@@ -95,16 +95,45 @@ def test_empty_lists_say_so() -> None:
     ],
 )
 def test_ages(at: str, words: str) -> None:
-    assert render.age(at, datetime(2026, 11, 2, 9, 30, tzinfo=UTC)) == words
+    assert phrases.age(at, datetime(2026, 11, 2, 9, 30, tzinfo=UTC)) == words
 
 
 @pytest.mark.parametrize(
     ("amount", "words"), [("0.00123", "$0.0012"), ("0", "$0.0000"), ("x", "no price known")]
 )
 def test_dollars(amount: str, words: str) -> None:
-    assert render.dollars(amount) == words
+    assert phrases.dollars(amount) == words
 
 
 def test_facts_leave_out_what_has_no_short_form() -> None:
     detail = {"score": 0.5, "shown_sha256": "f" * 64, "steps": 2, "none": None, "terms": {}, "reason": ""}
-    assert render.facts(detail) == f"score 0.50 · shown sha256 {'f' * 12} · steps 2"
+    assert phrases.facts(detail) == f"score 0.50 · shown sha256 {'f' * 8} · steps 2"
+
+
+def test_facts_are_said_short() -> None:
+    case_id = "c-" + "a" * 32
+    detail = {
+        "execution": case_id,
+        "approval_id": f"{case_id}-a2",
+        "answered": True,
+        "input_tokens": 3702,
+        "output_tokens": 211,
+        "model_calls": 1,
+        "latency_ms": 265.9,
+        "cost_usd": "0.0036368",
+        "retry_after_s": 0,
+        "task": "a45e92cee0979a3c",
+    }
+    assert phrases.facts(detail, case_id) == (
+        "approval id a2 · answered yes · 3,702 tokens in · 211 out · 1 model call · 266 ms · $0.0036"
+    )
+
+
+def test_a_draft_keeps_its_own_lines() -> None:
+    text = "Yes [1].\n\n- First. And more."
+    claims = [
+        {"start": 0, "end": 8, "verdict": "supported"},
+        {"start": 12, "end": 18, "verdict": "supported"},
+        {"start": 19, "end": 28, "verdict": "unsupported"},
+    ]
+    assert render.draft_text(text, claims).plain == "✓ Yes [1].\n\n- ✓ First.\n? And more."
