@@ -34,7 +34,7 @@ def resolve(value: Any, variables: dict[str, Any]) -> Any:
 
 
 HOURS = 3600
-SCHEDULE = [5, 300, 1800, 2 * HOURS, 5 * HOURS, 10 * HOURS, 14 * HOURS, 20 * HOURS, 24 * HOURS]
+SCHEDULE = [5, 300, 1800, 2 * HOURS, 5 * HOURS, 8 * HOURS, 10 * HOURS, 24 * HOURS, 26 * HOURS]
 
 
 def wait(attempt: int, retry_after_s: float = 0, chance: float = 0) -> Any:
@@ -53,6 +53,11 @@ def test_the_delivery_schedule(attempt: int, base: int) -> None:
     assert wait(attempt, base * 3) == base * 3, "a receiver may ask for more time"
     assert wait(attempt, base * 3 - 0.5) == base * 3, "in whole seconds as well"
     assert wait(attempt, 1) == base, "and not for less"
+
+
+def test_a_receiver_that_was_down_for_a_day_has_its_reply_six_hours_later() -> None:
+    attempts = [sum(SCHEDULE[:n]) for n in range(10)]
+    assert any(at > 24 * HOURS and at * 1.1 < 30 * HOURS for at in attempts)
 
 
 def test_nine_waits_between_ten_attempts_take_75_hours_and_a_half() -> None:
