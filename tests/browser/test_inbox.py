@@ -150,6 +150,27 @@ def test_a_citation_opens_its_passage_at_the_quote_and_leads_back(
     assert inbox.focused() == citation
 
 
+def test_each_citation_opens_its_own_quote_of_a_passage(
+    inbox: Inbox, api: FakeApi, make_card: MakeCard
+) -> None:
+    card = make_card(1)
+    text = card["passages"][0]["text"]
+    quotes = ["Nothing is sent twice.", "Delivery is tried for 75 hours"]
+    first = card["draft"]["citations"][0]
+    card["draft"]["text"] = "Nothing twice. [1] For 75 hours. [1]"
+    card["draft"]["claims"] = []
+    card["draft"]["citations"] = [
+        first | {"quote": quote, "start": text.index(quote), "end": text.index(quote) + len(quote)}
+        for quote in quotes
+    ]
+    inbox.open_card(api.add(card))
+    for citation, quote in zip(inbox.all(".draft .cite"), quotes, strict=True):
+        citation.click()
+        inbox.see(".quote-shown", quote)
+        assert len(inbox.all(".quote-shown")) == 1
+    assert len(inbox.all("mark")) == 2
+
+
 def test_unsupported_claims_and_lost_sources_are_marked(
     inbox: Inbox, api: FakeApi, make_card: MakeCard
 ) -> None:

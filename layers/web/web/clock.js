@@ -7,16 +7,22 @@ const UNITS = [
   ["min", 60],
 ];
 
-/** A length of time in its largest whole unit, e.g. `3 h`; under a minute is `less than a minute`. */
-export function span(seconds) {
-  for (const [unit, size] of UNITS) if (seconds >= size) return `${Math.floor(seconds / size)} ${unit}`;
-  return "less than a minute";
+/** A length of time in its largest `parts` whole units, e.g. `3 h` or `2 d 23 h`; under a minute in words. */
+export function span(seconds, parts = 1) {
+  const words = [];
+  let left = seconds;
+  for (const [unit, size] of UNITS) {
+    const count = Math.floor(left / size);
+    left -= count * size;
+    if (count && words.length < parts) words.push(`${count} ${unit}`);
+  }
+  return words.join(" ") || "less than a minute";
 }
 
 function words(kind, at) {
   const seconds = (at - Date.now()) / 1000;
   if (kind === "age") return seconds > -60 ? "just now" : `${span(-seconds)} ago`;
-  return seconds > 0 ? `due in ${span(seconds)}` : "past its deadline";
+  return seconds > 0 ? `due in ${span(seconds, 2)}` : "past its deadline";
 }
 
 const isSoon = (at) => at - Date.now() < 30 * 60 * 1000;

@@ -6,16 +6,37 @@ import { literal, Points } from "./text.js";
 const SIGNS = { supported: "✓", unsupported: "?", contradicted: "✗" };
 const MARKER = /\[(\d{1,3})\]/g;
 
+/**
+ * Where the markers of a draft lead: `name(n)` is the document of passage n, undefined where there is none;
+ * `quote(n)` is which of its quotes the next `[n]` means. Each marker has its own quote where there are as many of
+ * both; otherwise null, the first one.
+ */
+function sourcesOf(draft, passages) {
+  const names = new Map(passages.map((passage) => [passage.marker, passage.document]));
+  const used = Map.groupBy(draft.text.matchAll(MARKER), (match) => Number(match[1]));
+  const quoted = Map.groupBy(draft.citations, (citation) => citation.marker);
+  const next = new Map();
+  return {
+    name: (number) => names.get(number),
+    quote(number) {
+      const index = next.get(number) ?? 0;
+      next.set(number, index + 1);
+      return used.get(number)?.length === quoted.get(number)?.length ? index : null;
+    },
+  };
+}
+
 function marker(number, sources) {
   const text = `[${number}]`;
-  const source = sources.get(Number(number));
+  const source = sources.name(number);
+  const quote = sources.quote(number);
   if (!source) {
     return element("span.cite.cite-lost", { title: "No passage has this number" }, text, spoken(" no such source"));
   }
   const label = `Source ${number}: ${source}`;
   return element(
     "button.cite",
-    { type: "button", title: label, "aria-label": label, onclick: (event) => openPassage(number, event.currentTarget) },
+    { type: "button", title: label, "aria-label": label, onclick: (event) => openPassage(number, event.currentTarget, quote) },
     text,
   );
 }
@@ -25,7 +46,7 @@ function withMarkers(text, sources) {
   const nodes = [];
   let from = 0;
   for (const match of text.matchAll(MARKER)) {
-    nodes.push(...literal(text.slice(from, match.index)), marker(match[1], sources));
+    nodes.push(...literal(text.slice(from, match.index)), marker(Number(match[1]), sources));
     from = match.index + match[0].length;
   }
   nodes.push(...literal(text.slice(from)));
@@ -46,7 +67,7 @@ function claimNode(text, claim, index, sources) {
 /** The draft's text: claims marked by how the evidence bears on them, by sign, line and words, not by colour alone. */
 export function draftText(draft, passages) {
   const points = new Points(draft.text);
-  const sources = new Map(passages.map((passage) => [passage.marker, passage.document]));
+  const sources = sourcesOf(draft, passages);
   const nodes = [];
   let from = 0;
   const claims = draft.claims.map((claim, index) => ({ claim, index }));
@@ -67,11 +88,11 @@ function passageText(passage, citations) {
   const points = new Points(passage.text);
   const nodes = [];
   let from = 0;
-  for (const { start, end } of [...citations].sort((a, b) => a.start - b.start)) {
+  for (const { start, end, quote } of [...citations].sort((a, b) => a.start - b.start)) {
     const first = Math.max(start, from);
     const last = Math.min(end, points.length);
     if (last <= first) continue;
-    nodes.push(...literal(points.slice(from, first)), element("mark", literal(points.slice(first, last))));
+    nodes.push(...literal(points.slice(from, first)), element("mark", { "data-quote": String(quote) }, literal(points.slice(first, last))));
     from = last;
   }
   nodes.push(...literal(points.slice(from, points.length)));
@@ -82,8 +103,10 @@ function passageText(passage, citations) {
 export function passageNode(passage, citations) {
   const points = new Points(passage.text);
   const own = citations.filter((c) => c.marker === passage.marker && c.passage_id === passage.passage_id);
-  const exact = own.filter((c) => points.slice(c.start, c.end) === c.quote);
-  const wrong = own.filter((c) => !exact.includes(c));
+  const exact = own.flatMap(({ start, end, quote: words }, quote) =>
+    points.slice(start, end) === words ? [{ start, end, quote }] : [],
+  );
+  const wrong = own.filter((c) => points.slice(c.start, c.end) !== c.quote);
   return element(
     "details.passage",
     { id: `passage-${passage.marker}` },
@@ -107,8 +130,11 @@ function flash(node, name) {
   requestAnimationFrame(() => node.classList.add(name));
 }
 
-/** Open passage `number`, bring its first quote into view and focus it; `from` is where its way back leads. */
-export function openPassage(number, from = null) {
+/**
+ * Open passage `number`, focus it and bring one of its quotes into view.
+ * `from` is where its way back leads; `quote` counts the passage's citations, null means the first.
+ */
+export function openPassage(number, from = null, quote = null) {
   const passage = byId(`passage-${number}`);
   if (!passage) return;
   passage.open = true;
@@ -116,8 +142,10 @@ export function openPassage(number, from = null) {
   back.hidden = from === null;
   back.onclick = () => from.focus();
   passage.querySelector("summary").focus({ preventScroll: true });
-  (passage.querySelector("mark") ?? passage).scrollIntoView({ block: "center" });
-  flash(passage, "passage-shown");
+  for (const old of document.querySelectorAll(".quote-shown")) old.classList.remove("quote-shown");
+  const mark = passage.querySelector(`mark[data-quote="${quote}"]`) ?? passage.querySelector("mark");
+  (mark ?? passage).scrollIntoView({ block: "center" });
+  if (mark) flash(mark, "quote-shown");
 }
 
 /** Bring claim `index` of the draft into view and focus it. */
