@@ -163,6 +163,10 @@ class LocalBedrock:
         """Forget the queued answers."""
         self._script.clear()
 
+    def clear_requests(self) -> None:
+        """Forget the requests that came."""
+        self._script.requests.clear()
+
     @property
     def requests(self) -> list[RecordedRequest]:
         """The latest requests that were valid, oldest first."""

@@ -1,6 +1,5 @@
 """The deployed program, offline: a desk from which a test sends events and decides, on time that it moves."""
 
-import base64
 import datetime as dt
 import json
 import uuid
@@ -204,14 +203,54 @@ def parameters() -> dict[str, str]:
     return {}
 
 
+class Apps:
+    """The offline app of a module's tests: started once for each set of parameters, clean for each test."""
+
+    def __init__(self) -> None:
+        self._app: OfflineApp | None = None
+        self._parameters: dict[str, str] = {}
+
+    def get(self, parameters: dict[str, str]) -> OfflineApp:
+        if self._app is None or parameters != self._parameters:
+            self.stop()
+            self._app = OfflineApp(
+                knowledge=KNOWLEDGE, clock=VirtualClock(START), parameters=parameters
+            ).start()
+            self._parameters = parameters
+            # Time jumps over days here; what sweeps has tests of its own.
+            self._app.stack.event_bus.pause_schedules()
+        return self._app
+
+    def clean(self) -> None:
+        """Takes away what a test injected, and ends the cases that it left waiting."""
+        assert self._app is not None
+        stack = self._app.stack
+        stack.faults.clear()
+        self._app.bedrock.clear_script()
+        self._app.bedrock.clear_requests()
+        self._app.outbox.clear()
+        steps = stack.client("stepfunctions")
+        running = steps.list_executions(
+            stateMachineArn=stack.resource("HandleCase"), statusFilter="RUNNING", maxResults=1000
+        )["executions"]
+        for execution in running:
+            steps.stop_execution(executionArn=execution["executionArn"])
+        stack.settle(lambda: True)
+
+    def stop(self) -> None:
+        if self._app is not None:
+            self._app.stop()
+            self._app = None
+
+
+@pytest.fixture(scope="module")
+def apps() -> Iterator[Apps]:
+    apps = Apps()
+    yield apps
+    apps.stop()
+
+
 @pytest.fixture
-def desk(listener: Listener, parameters: dict[str, str]) -> Iterator[Desk]:
-    with OfflineApp(knowledge=KNOWLEDGE, clock=VirtualClock(START), parameters=parameters) as app:
-        # Time jumps over days here; what sweeps has tests of its own.
-        app.stack.event_bus.pause_schedules()
-        yield Desk(app, listener)
-
-
-def secret_bytes(secret: str) -> bytes:
-    """The HMAC key of a Standard Webhooks secret."""
-    return base64.b64decode(secret)
+def desk(apps: Apps, listener: Listener, parameters: dict[str, str]) -> Iterator[Desk]:
+    yield Desk(apps.get(parameters), listener)
+    apps.clean()
