@@ -13,7 +13,7 @@ from local.cli.demo_case import DemoFailed
 from local.cli.demo_view import DemoView
 
 VERDICTS = {"a": "approve", "e": "edit", "s": "respond", "r": "reject"}
-FEEDBACK = "Please add what happens with a case of high risk."
+FEEDBACK = "Shorter, please: only how long we have to approve."
 ADDITION = "A person has read this before it was sent."
 _LOOK_EVERY_S = 0.5
 
@@ -66,7 +66,7 @@ class Person:
         while True:
             decision = self._ask(card)
             if decision is None:
-                self._view.good("Decided in the inbox.")
+                self._view.good("\nDecided in the inbox.")
                 return
             try:
                 self._send(decision, card)

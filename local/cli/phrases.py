@@ -10,8 +10,8 @@ from local.cli.literal import one_line
 type Json = Mapping[str, Any]
 
 _SHORT_ID = 10
-_HIDDEN = frozenset({"task", "thread"})
-"""Details that are hashes for machines."""
+_HIDDEN = frozenset({"task", "thread", "feedback_key"})
+"""Details for machines: hashes and keys."""
 
 
 def short_id(case_id: str) -> str:

@@ -106,7 +106,9 @@ def draft_text(text: str, claims: Iterable[Json]) -> Text:
         if end <= start:
             continue
         before = text[place:start]
-        shown.append(literal(before) if before.strip() or "\n" in before or not place else "\n")
+        if place and "\n" not in before:
+            before = before.rstrip() + "\n"
+        shown.append(literal(before))
         sign, style = _SIGNS.get(claim["verdict"], ("?", "warn"))
         shown.append(f"{sign} ", style=style)
         shown.append(literal(text[start:end]), style="" if claim["verdict"] == "supported" else style)
