@@ -5,7 +5,7 @@ STAMP := $(VENV)/.synced
 UV := $(VENV)/bin/uv
 PY := $(VENV)/bin/python
 
-.PHONY: help setup up demo bench lock test lint format types template build clean
+.PHONY: help setup up demo bench lock test lint format types docs template build clean
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ lint: $(STAMP)  ## Check style and types
 format: $(STAMP)  ## Rewrite the code in the house format
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
+
+docs: $(STAMP)  ## Write what documents have from the code: picture, tables, figures
+	scripts/draw-workflow && scripts/write-tables && scripts/write-figures && scripts/write-openapi
 
 template: $(STAMP)  ## Check template.yaml with SAM and cfn-lint, offline
 	SAM_CLI_TELEMETRY=0 $(VENV)/bin/sam validate --lint --region us-east-1
