@@ -70,9 +70,11 @@ def ingest(api: ApiClient, as_json: bool, path: Path) -> None:
     if as_json:
         print_json({"documents": names, "job_id": job, "status": outcome})
     elif outcome == "COMPLETE":
-        out.print(f"{len(names)} documents are part of the knowledge now.", style="good")
+        out.print(f"Part of the knowledge now: {len(names)} of {len(found)} documents.", style="good")
     else:
-        out.print(f"{len(names)} documents are stored; a job that reads them is {outcome.lower()}.")
+        out.print(
+            f"Stored: {len(names)} of {len(found)} documents. The job that reads them is {outcome.lower()}."
+        )
     if outcome == "FAILED":
         raise click.ClickException("the documents could not be read")
 

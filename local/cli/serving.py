@@ -51,18 +51,12 @@ class Serving:
 
     def running(self) -> RunningStack:
         """How other processes reach it."""
-        from countersign.sources import load_sources
-        from local.offline import SOURCES
-
-        known = load_sources(SOURCES)
         return RunningStack(
             url=self.api.url,
             token=self.app.token,
             aws_endpoint=self.aws.url,
             outbox=self.app.outbox.url,
-            sources={
-                name: SourceAccess(known[name].scheme, secret) for name, secret in self.app.sources.items()
-            },
+            sources=source_accesses(self.app),
             pid=os.getpid(),
         )
 
@@ -106,6 +100,15 @@ def serving(
         imports.join()
         with api, aws:
             yield Serving(app, api, aws, ingested)
+
+
+def source_accesses(app: "OfflineApp") -> dict[str, SourceAccess]:
+    """What it takes to send as each source of an app."""
+    from countersign.sources import load_sources
+    from local.offline import SOURCES
+
+    known = load_sources(SOURCES)
+    return {name: SourceAccess(known[name].scheme, secret) for name, secret in app.sources.items()}
 
 
 def _import_functions(app: "OfflineApp") -> None:

@@ -274,6 +274,8 @@ def test_a_decision_that_is_not_taken_says_why(
         (["up", "--knowledge", "/nope"], "'/nope' does not exist"),
         (["demo", "--answer", "perhaps"], "'perhaps' is not one of"),
         (["invoke", "plan_work", "-e", "/nope"], "does not exist"),
+        (["invoke", "nothing", "-e", __file__], "'nothing' is none of close_case, "),
+        (["invoke", "plan_work", "-e", __file__], "is not JSON"),
     ],
 )
 def test_a_bad_command_line_is_one_line_and_status_2(
