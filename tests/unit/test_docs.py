@@ -118,6 +118,54 @@ def test_statuses_in_the_knowledge_are_the_codes() -> None:
     assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [status.value for status in CaseStatus]
 
 
+def spans(seconds: list[int]) -> list[str]:
+    """`["5 seconds", "30 minutes", "2 hours"]`: in the largest unit that leaves no rest."""
+    units = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
+    return [next(f"{s // size} {unit}" for size, unit in units if s % size == 0) for s in seconds]
+
+
+def numbers_of_the_code() -> Iterator[tuple[str, str]]:
+    """(document of the knowledge, what it must say)."""
+    from countersign import bodies, claims, models, sources
+    from countersign.policies import load_policy
+
+    wait = MACHINE["States"]["Wait For Next Attempt"]["Seconds"]
+    waits = spans([int(number) for number in re.findall(r"\d+", wait.partition("$attempt")[0])])
+    yield "delivery.md", f"{', '.join(waits[:-1])} and {waits[-1]}"
+    parked = MACHINE["States"]["Wait For Budget"]["Seconds"]
+    yield "case-statuses.md", f"again every {spans([parked])[0]}"
+    policy = load_policy(ROOT / "layers/policies/policies")
+    usual, risky = policy.terms("github", "low"), policy.terms("github", "high")
+    deadline, sooner, more = spans([usual.deadline_s, risky.deadline_s, usual.escalation_s])
+    yield (
+        "approvals.md",
+        f"You have {deadline} to approve or decide on a draft, or {sooner} for a case of high risk",
+    )
+    yield "approvals.md", f"stays open for another {more}"
+    yield "webhook-answers.md", f"{bodies.LIMIT:,} bytes"
+    yield "webhook-answers.md", f"{bodies.MAX_DEPTH} levels deep"
+    yield "webhook-answers.md", f"recognised for {claims.KEEP_DAYS} days"
+    yield "limits.md", f"text of a request | {sources.MAX_TEXT:,} characters"
+    yield "limits.md", f"subject of a request | {sources.MAX_SUBJECT:,} characters"
+    longest = next(m.max_length for m in models.DecisionBody.model_fields["text"].metadata)
+    yield "approvals.md", f"at most {longest:,} characters"
+    for document, words, parameter in (
+        ("budgets-and-cost.md", "The default is {} USD", "DailyBudgetUsd"),
+        ("budgets-and-cost.md", "which is {} USD by default", "CaseReserveUsd"),
+        ("security-and-privacy.md", "`CaseFileDays` days, {} by default", "CaseFileDays"),
+        ("security-and-privacy.md", "`LogDays` days, {} by default", "LogDays"),
+        ("engines-and-models.md", "(`{}`)", "ModelId"),
+    ):
+        default = re.search(rf"^  {parameter}:\n.*\n    Default: (\S+)$", TEMPLATE, re.MULTILINE)
+        assert default is not None
+        yield document, words.format(default[1])
+
+
+@pytest.mark.parametrize(("document", "words"), list(numbers_of_the_code()))
+def test_numbers_in_the_knowledge_are_the_codes(document: str, words: str) -> None:
+    assert words in " ".join((ROOT / "knowledge" / document).read_text().split())
+
+
 def test_source_of_the_readme_works(tmp_path: Path) -> None:
     from countersign.models import Request
     from countersign.sources import load_source, read_event
