@@ -107,6 +107,7 @@ def _in_own_stack(function: str, event: Any, *, signs: bool, quiet: bool) -> tup
         from local.offline import OfflineApp
 
         with OfflineApp(knowledge=KNOWLEDGE) as app:
+            app.stack.poller.stop()  # one function, and not what follows from it
             if signs:
                 event = _signed(event, source_accesses(app))
             try:
