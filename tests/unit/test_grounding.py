@@ -51,6 +51,11 @@ def verdict(said: str, text: str) -> str:
         ("Uploads are kept for 60 days.", UPLOADS, "contradicted"),
         ("Uploads are kept for 30 hours.", UPLOADS, "contradicted"),
         ("Uploads are kept for 365 days and then deleted.", UPLOADS, "contradicted"),
+        (
+            "The trial lasts 90 days.",
+            "The trial lasts 14 days. Invoices are due after 90 days.",
+            "contradicted",
+        ),
         ("The agent opens outbound connections on TCP port 8443 only.", AGENT, "contradicted"),
         ("The Pro plan costs €1,200 a year.", PRICE, "contradicted"),
         ("It is billed on 2026-03-02 by Acme Ltd.", PRICE, "contradicted"),

@@ -196,7 +196,8 @@ def _misplaced(claimed: Sequence[Word], stretches: Sequence[_Stretch]) -> bool:
 
 def _neighbours(words: Sequence[Word], place: int) -> set[str]:
     near = [*words[max(0, place - _NEAR) : place], *words[place + 1 : place + 1 + _NEAR]]
-    return {word.key for word in near}
+    # Its unit stands beside any number of that kind, and tells nothing.
+    return {word.key for word in near if not word.key.startswith("unit ")}
 
 
 def _other_number(lost: Sequence[Word], found: Sequence[Word]) -> bool:
