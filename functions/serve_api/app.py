@@ -59,7 +59,7 @@ def decided_already(error: AlreadyDecided) -> Response[str]:
 @api.exception_handler([StoreConflict, KnowledgeUnavailable])  # type: ignore[untyped-decorator]
 def busy(error: Exception) -> Response[str]:
     log_failure(error)
-    word = ErrorWord(code="busy", message="this could not be done just now; please try again")
+    word = ErrorWord(code="unavailable", message="this could not be done just now; please try again")
     return _error(503, ErrorAnswer(error=word), {"retry-after": "1"})
 
 

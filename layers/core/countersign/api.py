@@ -55,11 +55,17 @@ class DecidedAlready(ErrorAnswer):
 
 
 class Accepted(Body):
-    """The event is stored and will be a case. `duplicate` says that it was one already."""
+    """The event is stored and will be a case. `duplicate` says that it was one already.
+
+    `other_body` is there, and true, where the sender's id came before with another body, which stands.
+    """
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     case_id: str
     status_url: str
     duplicate: bool
+    other_body: bool = False
 
 
 class Ignored(Body):

@@ -59,7 +59,7 @@ def fail_case(ledger: Ledger, ref: CaseRef, failure: Failure, at: str) -> CaseSt
                     ledger.set_status(
                         ref, CaseStatus.FAILED, at, outcome=failure.error, seen=head.updated_at
                     ),
-                    ledger.put_event(ref, f"failed#r{head.run}#{head.updated_at}", line),
+                    ledger.put_event(ref, f"failed#r{head.run}#{at}", line),
                 ]
             )
         except Rejected:
