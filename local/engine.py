@@ -46,7 +46,7 @@ from moto.stepfunctions.parser.utils import TMP_THREADS
 
 from local.clock import Clock, Signal
 from local.engine_clients import shared_engine_clients
-from local.environment import current_caller
+from local.environment import current_caller, current_invocation
 from local.functions import CallerTimedOut, FunctionFailed, FunctionRunner
 from local.meter import Meter
 from local.replacement import replaced
@@ -115,6 +115,8 @@ class Engine:
         def spawn(target: Callable[[], Any], name: str) -> None:
             context = copy_context()
             context.run(current_caller.set, "engine")
+            # What the function that started an execution was doing is none of the engine's business.
+            context.run(current_invocation.set, None)
             clock.spawn(target, name=name, context=context)
 
         def eval_state(state: Any, env: Environment) -> None:

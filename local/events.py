@@ -21,7 +21,7 @@ from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
 from local.clock import Clock, Signal
 from local.cron import next_fire
-from local.environment import current_caller
+from local.environment import current_caller, current_invocation
 from local.functions import FunctionFailed, FunctionRunner
 from local.replacement import replaced
 
@@ -235,6 +235,7 @@ class EventBus:
     def _spawn(self, target: Callable[[], None], name: str) -> None:
         context = copy_context()
         context.run(current_caller.set, "schedule")
+        context.run(current_invocation.set, None)
         self._clock.spawn(target, name=name, context=context)
 
     def _now(self) -> str:

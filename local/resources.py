@@ -48,7 +48,8 @@ class StandIn(CloudFormationModel):
         _, service, noun = self.kind.split("::")
         if self.kind == "AWS::CloudWatch::Alarm":
             return f"arn:aws:cloudwatch:{self._region}:{self._account}:alarm:{self.logical_id}"
-        return f"arn:aws:{service.lower()}:{self._region}:{self._account}:{_kebab(noun)}/{self.id}"
+        name = f"{self.properties['AgentId']}/{self.id}" if noun == "AgentAlias" else self.id
+        return f"arn:aws:{service.lower()}:{self._region}:{self._account}:{_kebab(noun)}/{name}"
 
     @property
     def physical_resource_id(self) -> str:

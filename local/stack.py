@@ -35,6 +35,7 @@ from local.functions import Function, FunctionFailed, FunctionRunner, UnknownFun
 from local.gateway import Gateway, Response, read_routes
 from local.jsonata import jsonata_in_moto
 from local.meter import Meter
+from local.permissions import Permissions
 from local.poller import Poller, QueueMapping
 from local.powertools import metrics_per_invocation, requests_per_invocation
 from local.process import (
@@ -155,6 +156,11 @@ class Stack:
     def functions(self) -> list[Function]:
         """Every function of the template."""
         return self._runner.functions
+
+    @property
+    def permissions(self) -> Permissions:
+        """What the template's roles allow its functions."""
+        return Permissions(self._deployment)
 
     def resource(self, logical_id: str) -> str:
         """The physical id (name, URL or ARN: what `Ref` gives) of a resource. Raises KeyError."""

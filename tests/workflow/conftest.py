@@ -219,6 +219,9 @@ class Apps:
             self._parameters = parameters
             # Time jumps over days here; what sweeps has tests of its own.
             self._app.stack.event_bus.pause_schedules()
+            self._allowed = self._app.stack.permissions.fault
+        # A function may do here what its role allows it on AWS.
+        self._app.stack.faults.add(self._allowed)
         return self._app
 
     def clean(self) -> None:

@@ -1,0 +1,139 @@
+"""What the template's roles allow: a fault that denies every other AWS call of a function, as IAM would.
+
+    stack.faults.add(stack.permissions.fault)
+
+Judged are the Allow statements of a role's inline, attached and separate policies, by action and resource.
+One with a condition allows nothing here; AWS's own policies allow only what no function calls: logs, traces.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from local.faults import Moment, client_error
+from local.template import ACCOUNT, REGION, Deployment
+
+# Where an operation is not its own permission.
+_ACTIONS = {
+    ("bedrock-runtime", "Converse"): "bedrock:InvokeModel",
+    ("bedrock-runtime", "ConverseStream"): "bedrock:InvokeModelWithResponseStream",
+    ("s3", "HeadObject"): "s3:GetObject",
+    ("s3", "ListObjectsV2"): "s3:ListBucket",
+}
+_PREFIXES = {
+    "bedrock-runtime": "bedrock",
+    "bedrock-agent": "bedrock",
+    "bedrock-agent-runtime": "bedrock",
+    "stepfunctions": "states",
+}
+_TRANSACTION = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Actions and resources as patterns with `*`."""
+
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+
+    def allows(self, action: str, resource: str) -> bool:
+        return any(fnmatchcase(action.lower(), pattern.lower()) for pattern in self.actions) and any(
+            fnmatchcase(resource, pattern) for pattern in self.resources
+        )
+
+
+class Permissions:
+    """What each function of a deployment may do."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        attached = {
+            deployment.physical_id(name): tuple(_statements(properties["PolicyDocument"]))
+            for name, properties in deployment.resources("AWS::IAM::ManagedPolicy")
+        }
+        roles: dict[str, list[Statement]] = {}
+        for name, properties in deployment.resources("AWS::IAM::Role"):
+            granted = roles.setdefault(deployment.physical_id(name), [])
+            for arn in properties.get("ManagedPolicyArns", []):
+                granted += attached.get(arn, ())
+            for policy in properties.get("Policies", []):
+                granted += _statements(policy["PolicyDocument"])
+        for _, properties in deployment.resources("AWS::IAM::RolePolicy"):
+            roles[properties["RoleName"]] += _statements(properties["PolicyDocument"])
+        labels = {function.logical_id: function.label for function in deployment.functions({})}
+        self._granted = {
+            labels[name]: tuple(roles[properties["Role"].rpartition("/")[2]])
+            for name, properties in deployment.resources("AWS::Lambda::Function")
+        }
+
+    def allows(self, function: str, action: str, resource: str) -> bool:
+        """Whether a function (by its folder's name) may. `resource` is an ARN."""
+        return any(statement.allows(action, resource) for statement in self._granted[function])
+
+    def fault(
+        self, moment: Moment, function: str, service: str, operation: str, params: Mapping[str, Any]
+    ) -> ClientError | None:
+        """AccessDenied, as `Faults.add` takes it, for a call that the function's role does not allow."""
+        if moment == "before":
+            for action, resource in requests(service, operation, params):
+                if not self.allows(function, action, resource):
+                    message = f"{function} is not authorized to perform: {action} on resource: {resource}"
+                    return client_error(operation, "AccessDeniedException", message, 403)
+        return None
+
+
+def _statements(document: Mapping[str, Any]) -> Iterator[Statement]:
+    for statement in document["Statement"]:
+        if statement["Effect"] == "Allow" and "Condition" not in statement:
+            yield Statement(_many(statement["Action"]), _many(statement["Resource"]))
+
+
+def _many(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def requests(service: str, operation: str, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The permissions that a call needs: actions, each with the ARN it is about (`*` where there is none)."""
+    if operation == "TransactWriteItems":
+        for item in params["TransactItems"]:
+            for kind, write in item.items():
+                yield f"dynamodb:{_TRANSACTION[kind]}", _resource("dynamodb", write)
+        return
+    action = _ACTIONS.get((service, operation)) or f"{_PREFIXES.get(service, service)}:{operation}"
+    yield action, _resource(service, params)
+
+
+def _resource(service: str, params: Mapping[str, Any]) -> str:
+    where = f"{REGION}:{ACCOUNT}"
+    match service, params:
+        case "dynamodb", {"TableName": table, "IndexName": index}:
+            return f"arn:aws:dynamodb:{where}:table/{table}/index/{index}"
+        case "dynamodb", {"TableName": table}:
+            return f"arn:aws:dynamodb:{where}:table/{table}"
+        case "s3", {"Bucket": bucket, "Key": key}:
+            return f"arn:aws:s3:::{bucket}/{key}"
+        case "s3", {"Bucket": bucket}:
+            return f"arn:aws:s3:::{bucket}"
+        case "sqs", {"QueueUrl": url}:
+            return f"arn:aws:sqs:{where}:{url.rpartition('/')[2]}"
+        case "secretsmanager", {"SecretId": name}:
+            # Secrets Manager adds six characters to a secret's name.
+            return f"arn:aws:secretsmanager:{where}:secret:{name}-AbCdEf"
+        case "stepfunctions", {"stateMachineArn": arn} | {"executionArn": arn}:
+            return str(arn)
+        case "bedrock-runtime", {"guardrailIdentifier": guardrail}:
+            return f"arn:aws:bedrock:{where}:guardrail/{guardrail}"
+        case "bedrock-runtime", {"modelId": model}:
+            return f"arn:aws:bedrock:{REGION}::foundation-model/{model}"
+        case (("bedrock-agent" | "bedrock-agent-runtime"), {"knowledgeBaseId": base}):
+            return f"arn:aws:bedrock:{where}:knowledge-base/{base}"
+        case "bedrock-agent-runtime", {"agentId": agent, "agentAliasId": alias}:
+            return f"arn:aws:bedrock:{where}:agent-alias/{agent}/{alias}"
+    return "*"
