@@ -12,7 +12,6 @@ from countersign.errors import (
     AlreadyDecided,
     ApprovalExpired,
     ApprovalMissing,
-    EngineUnavailable,
     InvalidRequest,
     SignedBytesChanged,
     StaleCard,
@@ -109,12 +108,12 @@ def test_asking_after_the_decision_answers_the_new_task_at_once(stores: Stores, 
     assert row(stores).version == 1
 
 
-def test_a_new_task_that_cannot_be_told_of_the_decision_is_an_error(
+def test_a_new_task_that_cannot_be_told_of_the_decision_is_asked_for_again(
     stores: Stores, approval: Approval
 ) -> None:
     stores.arbiter.decide(approval, body(approval), ALICE, LATER)
     stores.tasks.is_down = True
-    with pytest.raises(EngineUnavailable):
+    with pytest.raises(StoreConflict):
         stores.arbiter.escalate(REF, APPROVAL, "token-2", LATER)
 
 

@@ -106,7 +106,7 @@ class Arbiter:
         task is answered at once; pending, then the row takes the new token, a new deadline, what is shown now
         and a higher version. The same task asking twice changes nothing.
 
-        Raises ApprovalMissing, StoreConflict, EngineUnavailable.
+        Raises ApprovalMissing, StoreConflict.
         """
         approval, proposal = propose(file, round_number, terms, token, now, reason)
         self.files.put_once(approval.proposal_key, proposal)
@@ -142,7 +142,7 @@ class Arbiter:
     def escalate(self, ref: CaseRef, approval_id: str, token: str, now: datetime) -> Approval:
         """Gives a pending row the task of the next people; answers that task at once where the row is closed.
 
-        Raises ApprovalMissing, StoreConflict, EngineUnavailable.
+        Raises ApprovalMissing, StoreConflict.
         """
         return self._bind(ref, approval_id, token, now, "approval.escalated", None)
 
@@ -159,7 +159,11 @@ class Arbiter:
         for _ in range(WRITE_ATTEMPTS):
             approval = self._read(ref, approval_id)
             if approval.status is not ApprovalStatus.PENDING:
-                self.tell(approval.model_copy(update={"task_token": token}))
+                try:
+                    self.tell(approval.model_copy(update={"task_token": token}))
+                except EngineUnavailable as error:
+                    # Only this step knows the new token, so it is the step that has to be done again.
+                    raise StoreConflict(str(error)) from error
                 return approval
             if approval.task_token == token:
                 return approval  # the same task: its first call was cut off after it had written
