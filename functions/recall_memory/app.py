@@ -7,12 +7,12 @@ from contextlib import suppress
 from typing import Any
 
 from countersign import deployment
-from countersign.approvals import read_signed
 from countersign.case_file import CaseFiles
 from countersign.errors import CaseFileMissing, SignedBytesChanged
 from countersign.ledger import Ledger
 from countersign.models import CaseRef, Recollection
 from countersign.observability import LambdaContext, observed
+from countersign.proposals import read_signed
 
 RECALLED = 3
 ANSWER_LENGTH = 2_000

@@ -5,11 +5,12 @@ from typing import Any
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from countersign.api import ApprovalList, DecisionAnswer
-from countersign.approvals import Person, read_signed
+from countersign.approvals import Person
 from countersign.cards import approval_line, evidence_card
 from countersign.errors import CaseFileMissing, NotFound
 from countersign.ledger import find_approval
 from countersign.models import Approval, ApprovalStatus, DecisionBody, DecisionDocument
+from countersign.proposals import read_signed
 from reading import Call
 
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from countersign.approvals import Arbiter, Person, read_signed
+from countersign.approvals import Arbiter, Person
 from countersign.errors import (
     AlreadyDecided,
     ApprovalExpired,
@@ -26,6 +26,7 @@ from countersign.models import (
     Round,
     sha256_hex,
 )
+from countersign.proposals import read_signed
 from tests.unit.stores import APPROVAL, DRAFT, NOW, REF, TERMS, Stores, case_file, draft, review
 
 ALICE, BOB = Person("Alice", "api", "u-1"), Person("Bob", "api", "u-2")

@@ -1,8 +1,9 @@
 """What people are shown: the card of an approval, the timeline and the cost of a case."""
 
-from countersign.approvals import Person, read_signed
+from countersign.approvals import Person
 from countersign.cards import case_answer, evidence_card, timeline
 from countersign.models import DecisionBody, LedgerEvent, StepRecord
+from countersign.proposals import read_signed
 from tests.unit.stores import DRAFT, NOW, REF, TERMS, Stores, call, case_file
 
 GITHUB = "https://api.github.com"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from countersign.approvals import read_signed
 from countersign.models import Approval
+from countersign.proposals import read_signed
 from tests.unit.api_calls import Api, load
 from tests.unit.stores import APPROVAL, CASE, DRAFT, NOW, REF, TERMS, Stores, case_file
 

@@ -17,7 +17,6 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from countersign.answers import Outcome, read_answer
-from countersign.approvals import read_signed
 from countersign.case_file import CaseFiles
 from countersign.clock import instant, parse
 from countersign.errors import (
@@ -42,6 +41,7 @@ from countersign.models import (
     sha256_hex,
 )
 from countersign.outbound import Network, NoAnswer, PinnedTarget
+from countersign.proposals import read_signed
 from countersign.replies import Reply, compose_reply, marker
 from countersign.signatures import sign_standard_webhook
 
