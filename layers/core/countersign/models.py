@@ -345,10 +345,10 @@ class Terms(Record):
 Verdict = Literal["approve", "edit", "respond", "reject"]
 
 
-class DecisionBody(BaseModel):
+class DecisionBody(Record):
     """The body of `POST /approvals/{approval_id}/decision`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     verdict: Verdict
     text: str | None = Field(default=None, max_length=65_536)

@@ -19,7 +19,7 @@ from countersign.errors import ConfigurationError
 class Settings(BaseModel):
     """Field names are the environment's in lower case. Money in US dollars."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     cases_table: str
     claims_table: str
