@@ -198,5 +198,21 @@ def test_an_approval_id_from_outside_finds_its_row_or_nothing(
 ) -> None:
     stores.arbiter.request(stores.open(), 1, TERMS, "token-1", NOW, None)
     assert find_approval(stores.ledger, "default", APPROVAL).approval_id == APPROVAL
+    stores.calls.clear()
     with pytest.raises(NotFound):
         find_approval(stores.ledger, tenant, approval_id)
+    is_one = approval_id in {APPROVAL, f"{CASE}-a2"}
+    assert stores.calls == (["GetItem"] if is_one else []), "what is no id gets into no key"
+
+
+@pytest.mark.parametrize(
+    ("before", "is_late"), [("2026-03-02T11:59:59.999Z", False), ("2026-03-02T12:00:00.000Z", True)]
+)
+def test_the_row_itself_keeps_its_deadline(stores: Stores, before: str, is_late: bool) -> None:
+    stores.arbiter.request(stores.open(), 1, TERMS, "token-1", NOW, None)
+    change = stores.ledger.change_approval(REF, APPROVAL, {"verdict": "approve"}, version=1, before=before)
+    if is_late:
+        with pytest.raises(Rejected):
+            stores.ledger.commit([change])
+    else:
+        stores.ledger.commit([change])

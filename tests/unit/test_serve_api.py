@@ -175,8 +175,10 @@ def test_a_bad_query_is_the_caller_s_fault(api: Api, name: str, query: dict[str,
     "case_id", ["nobody", "x#y", "thread#x", "a b", "é", "x" * 99, "..", f"{REF.case_id}%0a", "-"]
 )
 def test_an_id_from_outside_finds_its_case_or_nothing(api: Api, case_id: str) -> None:
+    api.stores.calls.clear()
     assert api.call("show_case", path=f"/cases/{case_id}").status == 404
     assert api.call("show_approval", path=f"/approvals/{case_id}-a1").status == 404
+    assert api.stores.calls == (["Query", "GetItem"] if case_id == "nobody" else [])
 
 
 @pytest.mark.parametrize(

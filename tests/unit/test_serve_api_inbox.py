@@ -1,5 +1,6 @@
 """The inbox's page and its files: served as they lie there, and nothing else is."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,15 @@ def test_what_a_browser_has_is_not_sent_again(api: Api) -> None:
 def test_nothing_else_is_served(api: Api, file: str) -> None:
     answer = api.call("page_file", path=f"/static/{file}")
     assert (answer.status, answer.code) == (404, "not_found")
+
+
+@pytest.mark.parametrize("file", [".hidden.js", "Upper.js", "notes.txt", "a b.js", "page.html.js.bak"])
+def test_a_file_of_another_kind_of_name_is_not_served_though_it_is_there(
+    api: Api, tmp_path: Path, file: str
+) -> None:
+    for name in (file, "page.js"):
+        (tmp_path / name).write_text("content")
+    settings = api.ports.settings().model_copy(update={"web_dir": tmp_path})
+    api.ports = replace(api.ports, settings=lambda: settings)
+    assert api.call("page_file", path="/static/page.js").status == 200
+    assert api.call("page_file", path=f"/static/{file}").status == 404

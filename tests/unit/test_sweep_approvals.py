@@ -171,6 +171,18 @@ def test_a_case_that_ends_while_it_is_looked_at_keeps_its_end(stores: Stores) ->
     assert stores.status() == "delivered"
 
 
+def test_a_case_that_is_redriven_while_it_is_looked_at_goes_on(stores: Stores) -> None:
+    stores.open()
+
+    class Redriving(Executions):
+        def status(self, name: str) -> str | None:
+            stores.ledger.commit([stores.ledger.set_status(REF, CaseStatus.RUNNING, instant(SOON))])
+            return "ABORTED"
+
+    assert Sweep(stores.arbiter, Redriving(), {"default"}).run(SOON) == Swept(looked_at=1)
+    assert stores.status() == "running"
+
+
 def test_a_redriven_case_is_judged_by_its_new_execution(
     stores: Stores, executions: Executions, run: Callable[[datetime], Swept]
 ) -> None:
