@@ -261,6 +261,13 @@ def test_the_deadline_is_kept_to_the_millisecond(
     assert (row(stores).status == "pending") is is_late
 
 
+def test_the_deadline_that_counts_is_the_row_s(stores: Stores, approval: Approval) -> None:
+    read_before = approval.model_copy(update={"expires_at": "2099-01-01T00:00:00.000Z"})
+    with pytest.raises(ApprovalExpired):
+        stores.arbiter.decide(read_before, body(approval), ALICE, NOW + timedelta(days=1))
+    assert row(stores) == approval
+
+
 # Races
 
 
