@@ -29,8 +29,8 @@ lock: $(STAMP)  ## Resolve pyproject.toml into requirements.lock, and from that 
 	$(UV) pip compile --universal --generate-hashes --no-emit-index-url --group dev pyproject.toml -o requirements.lock -q
 	scripts/layer-requirements
 
-test: $(STAMP)  ## Run every test: unit, workflow, browser
-	$(PY) -m pytest $(ARGS)
+test: $(STAMP)  ## Run every test: unit, workflow, browser; ARGS chooses, such as ARGS=tests/unit
+	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(STAMP)  ## Check style and types
 	$(PY) -m ruff check .

@@ -9,7 +9,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import boto3
 from aws_lambda_powertools.utilities.parameters.secrets import SecretsProvider
 from botocore.exceptions import ClientError
 
@@ -17,7 +16,7 @@ from countersign.event_claims import EventClaims
 from countersign.intake import IntakeDesk, IntakeQueue
 from countersign.secrets import SourceSecrets
 from countersign.signatures import sign_standard_webhook
-from tests.unit.stores import Stores
+from tests.unit.stores import Stores, session
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "layers/sources/sources"
@@ -79,7 +78,7 @@ class Intake:
 
     def __init__(self, stores: Stores) -> None:
         self.stores = stores
-        self.sqs = boto3.client("sqs", region_name="us-east-1")
+        self.sqs: Any = session().client("sqs")
         self.url = self.sqs.create_queue(QueueName="intake")["QueueUrl"]
         self.sqs.meta.events.register("before-call.*.*", lambda model, **_: self.calls.append(model.name))
         self.secrets = SecretStore()

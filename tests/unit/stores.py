@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import boto3
@@ -92,12 +93,18 @@ class Tasks:
         return True
 
 
+@lru_cache(maxsize=1)
+def session() -> boto3.session.Session:
+    """One for all tests, as it keeps the service models it has read; moto ends boto3's own each time."""
+    return boto3.session.Session(region_name="us-east-1")
+
+
 class Stores:
     """Everything that a case is kept in. `calls` are the AWS calls that were made, by operation."""
 
     def __init__(self) -> None:
-        self.db = boto3.client("dynamodb", region_name="us-east-1")
-        self.s3 = boto3.client("s3", region_name="us-east-1")
+        self.db: Any = session().client("dynamodb")
+        self.s3: Any = session().client("s3")
         keys = ("pk", "sk", "gsi1pk", "gsi1sk", "gsi2pk", "gsi2sk")
         self.db.create_table(
             TableName="cases",

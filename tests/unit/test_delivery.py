@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
-import boto3
 import pytest
 from moto import mock_aws
 
@@ -34,6 +33,7 @@ from countersign.models import (
 )
 from countersign.outbound import MAX_BYTES, Answer, NoAnswer, PinnedTarget
 from countersign.signatures import verify
+from tests.unit.stores import session
 
 NOW = datetime(2026, 9, 21, 13, 30, tzinfo=UTC)
 DECIDED = NOW - timedelta(minutes=1)
@@ -145,7 +145,7 @@ class Desk:
     """A case whose reply was signed, and everything around it."""
 
     def __init__(self) -> None:
-        dynamodb = boto3.client("dynamodb")
+        dynamodb: Any = session().client("dynamodb")
         dynamodb.create_table(
             TableName="cases",
             BillingMode="PAY_PER_REQUEST",
@@ -158,7 +158,7 @@ class Desk:
                 {"AttributeName": "sk", "AttributeType": "S"},
             ],
         )
-        s3 = boto3.client("s3")
+        s3: Any = session().client("s3")
         s3.create_bucket(Bucket="files")
         self.calls: list[str] = []
         for client in (dynamodb, s3):

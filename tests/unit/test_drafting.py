@@ -175,3 +175,8 @@ def test_what_is_inert_stays_so(text: str) -> None:
     once = inert(text)
     assert inert(once) == once
     assert visible(once) == once
+
+
+@pytest.mark.parametrize("text", ["\\<img src=x>", "\\@octo-cat"])
+def test_a_backslash_takes_no_backtick_of_ours(text: str) -> None:
+    assert inert(text) == f"\\ `{text[1:]}`"

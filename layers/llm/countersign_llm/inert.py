@@ -31,6 +31,7 @@ _BACKTICKS = re.compile(r"`+")
 _HALF_LINKS = ("](", "]:", "![")
 _TRAILING = ".,;:!?'\")]}*_~"
 _LABELS_DEEP = 4
+_PASSES = 6
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _KEPT_FORMATS = frozenset(
@@ -70,6 +71,15 @@ def inert(text: str, allowed: frozenset[str] = frozenset(), mentioned: frozenset
 
     `allowed` are addresses as `addresses` gives them, `mentioned` are names that may be called by `@`.
     """
+    # What one pass takes away may let what stood beside it act: a mention behind a lone backtick does.
+    for _ in range(_PASSES):
+        before, text = text, _pass(text, allowed, mentioned)
+        if text == before:
+            break
+    return text
+
+
+def _pass(text: str, allowed: frozenset[str], mentioned: frozenset[str]) -> str:
     text = _without_addresses(visible(text.replace("\r\n", "\n")), allowed)
     lines, fence = [], ""
     for line in text.split("\n"):
@@ -123,17 +133,19 @@ def _line(line: str, mentioned: frozenset[str]) -> Iterator[str]:
     place = 0
     while place < len(line):
         run, tag, mention = (pattern.match(line, place) for pattern in (_BACKTICKS, _TAG, _MENTION))
+        escaped = place > 0 and line[place - 1] == "\\"
+        # A backtick of ours right behind a backslash would open no code, and what it encloses would act.
+        apart = " " if escaped else ""
         if run:
             closing = re.compile(rf"(?<!`){run[0]}(?!`)").search(line, run.end())
-            escaped = place > 0 and line[place - 1] == "\\"
             if closing and not escaped:
                 text, end = line[place : closing.end()], closing.end()
             else:
                 text, end = "'" * len(run[0]), run.end()
         elif tag:
-            text, end = f"`{tag[0]}`", tag.end()
+            text, end = f"{apart}`{tag[0]}`", tag.end()
         elif mention and mention[0][1:].casefold() not in mentioned:
-            text, end = f"`{mention[0]}`", mention.end()
+            text, end = f"{apart}`{mention[0]}`", mention.end()
         elif line.startswith(_HALF_LINKS, place):
             # What is left of a link: a definition, or one that only some readers see.
             text, end = f"{line[place]} ", place + 1
