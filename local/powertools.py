@@ -5,6 +5,8 @@ on the class `BaseRouter`, which is safe on Lambda, where a process handles one 
 functions run at once in one process.
 """
 
+import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
@@ -56,6 +58,23 @@ def metrics_per_invocation() -> Iterator[None]:
     with ExitStack() as stack:
         for name in ("_metrics", "_dimensions", "_metadata"):
             stack.enter_context(replaced(Metrics, name, PerInvocation()))
+        yield
+
+
+@contextmanager
+def loggers_print_here() -> Iterator[None]:
+    """Let the loggers that an earlier stack or test made print to today's standard output in the block.
+
+    Powertools sets a logger up once in a process, with the standard output of that moment.
+    """
+    with ExitStack() as stack:
+        for logger in list(logging.Logger.manager.loggerDict.values()):
+            if not isinstance(logger, logging.Logger) or getattr(logger, "init", False) is not True:
+                continue
+            for handler in logger.handlers:
+                if isinstance(handler, logging.StreamHandler):
+                    stack.callback(handler.setStream, handler.stream)
+                    handler.setStream(sys.stdout)
         yield
 
 

@@ -37,7 +37,7 @@ from local.jsonata import jsonata_in_moto
 from local.meter import Meter
 from local.permissions import Permissions
 from local.poller import Poller, QueueMapping
-from local.powertools import metrics_per_invocation, requests_per_invocation
+from local.powertools import loggers_print_here, metrics_per_invocation, requests_per_invocation
 from local.process import (
     aws_credentials,
     forget_cached_values,
@@ -264,6 +264,7 @@ class Stack:
         resources.enter_context(watched_calls(self.meter, self.faults))
         resources.enter_context(function_environments(shared_environment(functions)))
         resources.enter_context(function_output(self._log))
+        resources.enter_context(loggers_print_here())
         resources.enter_context(layers_on_path(functions))
         forget_cached_values(functions)
         self._gateway = self._make_gateway()
