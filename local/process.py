@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from local.functions import Function
+from local.shortcuts import MADE_UP_KEY
 from local.template import REGION
 
 
@@ -28,7 +29,7 @@ def shared_environment(functions: list[Function]) -> dict[str, str]:
 def aws_credentials() -> Iterator[None]:
     """Made-up credentials, and no way to find the machine's own."""
     values = {
-        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_ACCESS_KEY_ID": MADE_UP_KEY,
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",

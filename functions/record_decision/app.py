@@ -16,7 +16,7 @@ from countersign.observability import LambdaContext, observed
 
 @observed
 def handler(event: dict[str, Any], context: LambdaContext, arbiter: Arbiter | None = None) -> dict[str, Any]:
-    """Takes tenant, case_id, round, answer, terms; returns approval_id, verdict and feedback_key."""
+    """Takes tenant, case_id, round, answer, terms; returns approval_id, verdict, feedback_key, cost_usd."""
     arbiter = arbiter or deployment.arbiter()
     ref = CaseRef(tenant=event["tenant"], case_id=event["case_id"])
     approval_id = f"{ref.case_id}-a{event['round']}"
@@ -30,7 +30,12 @@ def handler(event: dict[str, Any], context: LambdaContext, arbiter: Arbiter | No
     verdict = {ApprovalStatus.PENDING: "again", ApprovalStatus.EXPIRED: "expired"}.get(
         approval.status, approval.verdict
     )
-    return {"approval_id": approval_id, "verdict": verdict, "feedback_key": approval.decision_key or ""}
+    return {
+        "approval_id": approval_id,
+        "verdict": verdict,
+        "feedback_key": approval.decision_key or "",
+        "cost_usd": str(approval.cost_usd),
+    }
 
 
 def approve_by_policy(arbiter: Arbiter, ref: CaseRef, round_number: int, terms: Terms) -> Approval:

@@ -7,7 +7,7 @@ from typing import Any
 from local.bedrock.errors import ValidationError
 from local.bedrock.script import forced_tool
 
-_CHARACTERS_PER_DELTA = 24
+_CHARACTERS_PER_DELTA = 160
 
 
 def answer(content: list[dict[str, Any]], stop_reason: str | None = None) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from countersign.errors import CaseFileMissing
 from functions.close_case.app import handler
 from tests.unit.stores import APPROVAL, CASE, NOW, REF, Context, Stores, case_file
 
@@ -21,7 +20,7 @@ def event(name: str) -> dict[str, Any]:
 
 
 def close(stores: Stores, name: str) -> dict[str, Any]:
-    return handler(event(name), Context(), stores.ledger, stores.files, stores.claims)
+    return handler(event(name), Context(), stores.ledger, stores.claims)
 
 
 def used(stores: Stores) -> int:
@@ -49,10 +48,5 @@ def test_a_blocked_case_has_reserved_nothing(stores: Stores) -> None:
     stores.open()
     stores.calls.clear()
     assert close(stores, "blocked")["status"] == "blocked"
-    assert stores.calls == ["GetObject", "TransactWriteItems"]
+    assert stores.calls == ["TransactWriteItems"]
     assert stores.status() == "blocked"
-
-
-def test_a_case_without_its_file_fails(stores: Stores) -> None:
-    with pytest.raises(CaseFileMissing):
-        close(stores, "delivered")

@@ -107,13 +107,18 @@ def test_a_draft_is_revised_twice_at_most(verdict: str, revisions: int, next_sta
 def test_every_decision_leads_somewhere(
     verdict: str, steps: int, next_state: str, outcome: str | None
 ) -> None:
-    decision = {"verdict": verdict, "approval_id": "c-1-a2", "feedback_key": "cases/c-1/feedback/2.json"}
+    decision = {
+        "verdict": verdict,
+        "approval_id": "c-1-a2",
+        "feedback_key": "cases/c-1/feedback/2.json",
+        "cost_usd": "0.01",
+    }
     target, assigned = choose(
         "Decision?", decision=decision, steps=steps, round_number=2, reason="ModelRefused"
     )
     assert target == next_state
     if outcome:
-        assert assigned["closing"] == {"outcome": outcome, "approval_id": "c-1-a2"}
+        assert assigned["closing"] == {"outcome": outcome, "approval_id": "c-1-a2", "cost_usd": "0.01"}
     if verdict == "respond":
         assert assigned["round_number"] == 3
         assert assigned["feedback_key"] == decision["feedback_key"]
@@ -137,7 +142,7 @@ def test_choices(name: str, variables: dict[str, Any], next_state: str) -> None:
 
 def test_what_is_blocked_closes_as_blocked() -> None:
     _, assigned = choose("Input Acceptable?", screening={"acceptable": False})
-    assert assigned == {"closing": {"outcome": "blocked", "approval_id": ""}}
+    assert assigned == {"closing": {"outcome": "blocked", "approval_id": "", "cost_usd": "0"}}
 
 
 def test_the_approval_waits_for_the_deadline_and_the_escalation_with_its_grace() -> None:

@@ -50,6 +50,7 @@ def test_the_row_is_what_counts(stores: Stores, name: str, verdict: str, words: 
         "approval_id": APPROVAL,
         "verdict": verdict,
         "feedback_key": decided.decision_key or "",
+        "cost_usd": str(decided.cost_usd),
     }
     assert stores.calls == ["GetItem"]
 

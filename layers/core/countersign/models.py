@@ -375,7 +375,10 @@ class ApprovalStatus(StrEnum):
 
 
 class Approval(Record):
-    """The approval row, the arbiter of a decision. Its task token goes to Step Functions and nowhere else."""
+    """The approval row, the arbiter of a decision. Its task token goes to Step Functions and nowhere else.
+
+    `cost_usd` is what the case had cost when it was asked; nothing is spent until it is decided.
+    """
 
     tenant: str
     case_id: str
@@ -391,6 +394,7 @@ class Approval(Record):
     policy: PolicyRef
     risk: Risk
     reviewer_score: Score | None = None
+    cost_usd: Decimal = Decimal(0)
     has_draft: bool = True
     escalated: bool = False
     reason: str | None = None

@@ -33,6 +33,12 @@ _noted: ContextVar[dict[str, Any]] = ContextVar("noted")
 def observed(handler: Handler) -> Handler:
     """Decorates a handler: logs its outcome with the case's ids, counts failures by error name, traces it."""
 
+    @functools.cache
+    def traced() -> Handler:
+        # A trace is no place for results, which may hold text, nor for messages, which may quote it.
+        decorated: Handler = _tracer().capture_method(capture_response=False, capture_error=False)(handler)
+        return decorated
+
     @functools.wraps(handler)
     def call(event: Any, context: LambdaContext, *ports: Any) -> Any:
         logger = _logger()
@@ -40,9 +46,7 @@ def observed(handler: Handler) -> Handler:
         ids |= {"function": context.function_name, "request_id": context.aws_request_id}
         before = _noted.set(ids)
         try:
-            # A trace is no place for results, which may hold text, nor for messages, which may quote it.
-            traced = _tracer().capture_method(capture_response=False, capture_error=False)(handler)
-            result = traced(event, context, *ports)
+            result = traced()(event, context, *ports)
         except Exception as error:
             log_failure(error, **ids)
             raise

@@ -65,6 +65,7 @@ def propose(
         policy=terms.policy,
         risk=file.plan.risk if file.plan else "medium",
         reviewer_score=review.score if review else None,
+        cost_usd=file.cost_usd(),
         has_draft=bool(draft and draft.text.strip()),
         reason=reason,
         task_token=token,

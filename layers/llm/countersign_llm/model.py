@@ -17,7 +17,8 @@ from botocore.exceptions import (
 )
 from langchain_aws import ChatBedrockConverse
 from langchain_aws.utils import parse_model_provider
-from pydantic import BaseModel, ConfigDict, Field
+from langchain_core.language_models import BaseChatModel
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from urllib3.exceptions import HTTPError
 
 from countersign.errors import ConfigurationError, ModelRefused, ModelThrottled, ModelUnavailable
@@ -76,6 +77,21 @@ class BedrockChat(ChatBedrockConverse):
 
     prompt_caching: bool = False
     streaming: bool = False
+    _bound: dict[tuple[type[BaseModel], bool], Any] = PrivateAttr(default_factory=dict)
+
+
+def answering(model: BaseChatModel, schema: type[BaseModel], *, streamed: bool) -> Any:
+    """The model bound to the tool of `schema`: it gives the raw answer beside the parsed one.
+
+    Kept with the model where it is ours: LangChain derives a tool's schema anew for each call, which
+    takes longer than all else on our side of it.
+    """
+    kept = model._bound if isinstance(model, BedrockChat) else {}
+    key = (schema, streamed)
+    if key not in kept:
+        asked = model.model_copy(update={"streaming": True}) if streamed else model
+        kept[key] = asked.with_structured_output(schema, include_raw=True)
+    return kept[key]
 
 
 def make_model(config: ModelConfig, client: Any = None) -> BedrockChat:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from countersign.errors import ModelOutputInvalid, ModelRefused, StepError
 from countersign.excerpts import asked, excerpt
 from countersign.models import Draft, ModelCall, Passage, Plan, PlanStep, Recollection, Request
-from countersign_llm.model import named_errors
+from countersign_llm.model import answering, named_errors
 from countersign_llm.prompts import Markup, Prompt, element, lines, load_prompt
 from countersign_llm.schemas import DraftReview, WorkPlan, WrittenDraft
 from countersign_llm.usage import from_langchain
@@ -56,8 +56,7 @@ def write(
     `feedback` is what `previous` was asked to change. Markers in the draft are the model's and unchecked.
     """
     values = {**writing_values(request, memory, feedback, previous), "passages": _passages(passages)}
-    streaming = model.model_copy(update={"streaming": True})
-    return _ask(streaming, load_prompt("write_draft"), values, WrittenDraft)
+    return _ask(model, load_prompt("write_draft"), values, WrittenDraft, streamed=True)
 
 
 def writing_values(
@@ -81,10 +80,15 @@ def review(
 
 
 def _ask[Answer: BaseModel](
-    model: BaseChatModel, prompt: Prompt, values: Mapping[str, str], schema: type[Answer]
+    model: BaseChatModel,
+    prompt: Prompt,
+    values: Mapping[str, str],
+    schema: type[Answer],
+    *,
+    streamed: bool = False,
 ) -> tuple[Answer, list[ModelCall]]:
     messages = _messages(model, prompt, values)
-    structured = model.with_structured_output(schema, include_raw=True)
+    structured = answering(model, schema, streamed=streamed)
     calls: list[ModelCall] = []
     problem = ""
     for _ in range(_ATTEMPTS):
@@ -94,15 +98,15 @@ def _ask[Answer: BaseModel](
         with _paid(calls), named_errors():
             result = structured.invoke(said, config={"callbacks": [first_token]})
         latency_ms = (time.perf_counter() - started) * 1000
-        raw: AIMessage = result["raw"]  # type: ignore[index]  # include_raw makes it a dict
+        raw: AIMessage = result["raw"]
         calls.append(_call(model, prompt, raw, latency_ms, first_token.after_ms(started)))
         stop = raw.response_metadata.get("stopReason")
         if stop in _REFUSALS:
             raise ModelRefused(f"the {prompt.header.role}'s answer ended with {stop}", calls=calls)
-        parsed = result["parsed"]  # type: ignore[index]
+        parsed = result["parsed"]
         if isinstance(parsed, schema):
             return parsed, calls
-        problem = _problem(result["parsing_error"], stop)  # type: ignore[index]
+        problem = _problem(result["parsing_error"], stop)
     raise ModelOutputInvalid(f"no {schema.__name__} from the {prompt.header.role}: {problem}", calls=calls)
 
 
