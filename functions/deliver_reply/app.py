@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from countersign import clock, deployment
+from countersign.batches import each_message
 from countersign.delivery import ATTEMPT_S, Courier
 from countersign.models import Delivery
-from countersign.observability import LambdaContext, log_failure, log_outcome, observed
+from countersign.observability import LambdaContext, log_outcome, observed
 
 # Of a call's time, what the stores and the task's answer need when the sending is over.
 STORES_S = 15
@@ -18,25 +18,12 @@ STORES_S = 15
 def handler(event: dict[str, Any], context: LambdaContext, courier: Courier | None = None) -> dict[str, Any]:
     """Takes messages of the delivery queue; returns the ids of those that have to come again."""
     courier = courier or deployment.courier()
-    if not event["Records"]:
-        return {"batchItemFailures": []}  # which Powertools takes for no batch at all
 
     def deliver(record: SQSRecord) -> None:
-        try:
-            left_s = context.get_remaining_time_in_millis() / 1000 - STORES_S
-            attempt(courier, record, min(ATTEMPT_S, left_s))
-        except Exception as error:
-            log_failure(error, message_id=record.message_id)
-            raise
+        left_s = context.get_remaining_time_in_millis() / 1000 - STORES_S
+        attempt(courier, record, min(ATTEMPT_S, left_s))
 
-    return dict(
-        process_partial_response(
-            event=event,
-            record_handler=deliver,
-            processor=BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False),
-            context=context,  # type: ignore[arg-type]
-        )
-    )
+    return each_message(event, context, deliver)
 
 
 def attempt(courier: Courier, record: SQSRecord, seconds: float) -> None:

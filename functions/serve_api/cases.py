@@ -6,10 +6,11 @@ from typing import Any
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from countersign.api import CaseList
-from countersign.cards import case_answer, case_line
+from countersign.cards import case_answer, case_line, queued_head
+from countersign.case_file import raw_key
 from countersign.errors import CaseFileMissing, NotFound
 from countersign.ledger import is_case_id
-from countersign.models import CaseStatus
+from countersign.models import CaseStatus, RawEvent
 from reading import Call
 
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]
@@ -32,7 +33,12 @@ def show_case(case_id: str) -> dict[str, Any]:
     ref, arbiter = call.case(case_id), call.ports.arbiter()
     head, events, _ = arbiter.ledger.history(ref)
     if head is None:
-        raise missing
+        # Its sender has been told this id, and the machine has not come to it yet.
+        try:
+            raw = arbiter.files.get_model(raw_key(ref), RawEvent)
+        except CaseFileMissing:
+            raise missing from None
+        return case_answer(queued_head(ref, raw), [], None).model_dump(mode="json")
     file = None
     # The text of an old case has been erased; its ledger stays.
     with suppress(CaseFileMissing):

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from botocore.exceptions import ClientError
 
 from countersign import deployment
+from countersign.batches import each_message
 from countersign.models import Intake
-from countersign.observability import LambdaContext, observed
+from countersign.observability import LambdaContext, log_outcome, observed
 from countersign.settings import settings
 
 
@@ -16,21 +16,14 @@ from countersign.settings import settings
 def handler(event: dict[str, Any], context: LambdaContext, engine: Any = None) -> dict[str, Any]:
     """Returns the ids of the messages that have to come again; the others are done."""
     engine = engine or deployment.client("stepfunctions")
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    return dict(
-        process_partial_response(
-            event=event,
-            record_handler=lambda record: start(engine, record),
-            processor=processor,
-            context=context,  # type: ignore[arg-type]
-        )
-    )
+    return each_message(event, context, lambda record: start(engine, record))
 
 
 def start(engine: Any, record: SQSRecord) -> None:
     """Starts one case. That it has been started before is success."""
     intake = Intake.model_validate_json(record.body)
     name = intake.case_id if intake.run == 1 else f"{intake.case_id}-r{intake.run}"
+    outcome = "started"
     try:
         engine.start_execution(
             stateMachineArn=settings().handle_case_arn, name=name, input=intake.model_dump_json()
@@ -38,3 +31,5 @@ def start(engine: Any, record: SQSRecord) -> None:
     except ClientError as error:
         if error.response["Error"]["Code"] != "ExecutionAlreadyExists":
             raise
+        outcome = "known"
+    log_outcome("Case", outcome, tenant=intake.tenant, case_id=intake.case_id, run=intake.run)

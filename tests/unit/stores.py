@@ -60,6 +60,8 @@ ENVIRONMENT = {
     "SOURCES_DIR": "layers/sources/sources",
     "POLICIES_DIR": "layers/policies/policies",
     "WEB_DIR": "layers/web/web",
+    "POWERTOOLS_METRICS_NAMESPACE": "Countersign",
+    "POWERTOOLS_SERVICE_NAME": "countersign",
 }
 """What every function's environment says, as far as it has to."""
 

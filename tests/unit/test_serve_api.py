@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
+from countersign.case_file import raw_key
+from countersign.clock import instant
 from countersign.errors import KnowledgeUnavailable, SignedBytesChanged, StoreConflict
-from countersign.models import CaseStatus
+from countersign.models import CaseRef, CaseStatus, RawEvent, canonical_json
 from tests.unit.api_calls import OPENAPI, Api, load
 from tests.unit.stores import NOW, REF, TERMS, Stores, case_file
 
@@ -171,6 +173,15 @@ def test_a_bad_query_is_the_caller_s_fault(api: Api, name: str, query: dict[str,
     assert (answer.status, answer.code) == (422, "invalid_request")
 
 
+def test_an_event_that_waits_for_its_machine_is_a_queued_case(api: Api) -> None:
+    ref = CaseRef(tenant=REF.tenant, case_id=f"c-{'0' * 32}")
+    raw = RawEvent(source="webhook", received_at=instant(NOW), headers={}, body="{}")
+    api.stores.files.put_once(raw_key(ref), canonical_json(raw))
+    found = api.call("show_case", path=f"/cases/{ref.case_id}").json()
+    assert (found["status"], found["source"], found["created_at"]) == ("queued", "webhook", instant(NOW))
+    assert (found["timeline"], found["draft"], found["approval_id"]) == ([], None, None)
+
+
 @pytest.mark.parametrize(
     "case_id", ["nobody", "x#y", "thread#x", "a b", "é", "x" * 99, "..", f"{REF.case_id}%0a", "-"]
 )
@@ -178,7 +189,7 @@ def test_an_id_from_outside_finds_its_case_or_nothing(api: Api, case_id: str) ->
     api.stores.calls.clear()
     assert api.call("show_case", path=f"/cases/{case_id}").status == 404
     assert api.call("show_approval", path=f"/approvals/{case_id}-a1").status == 404
-    assert api.stores.calls == (["Query", "GetItem"] if case_id == "nobody" else [])
+    assert api.stores.calls == (["Query", "GetObject", "GetItem"] if case_id == "nobody" else [])
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,9 @@ class TestStartCase:
             assert failures("one_case", engine) == []
         assert list(engine.started) == [CASE]
 
+    def test_an_empty_batch_is_done(self) -> None:
+        assert handler({"Records": []}, Context(), Engine()) == {"batchItemFailures": []}
+
     def test_a_redrive_is_an_execution_of_its_own(self) -> None:
         engine = Engine()
         failures("one_case", engine)

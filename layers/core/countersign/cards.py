@@ -24,10 +24,13 @@ from countersign.models import (
     ApprovalStatus,
     CaseFile,
     CaseHead,
+    CaseRef,
+    CaseStatus,
     DecisionDocument,
     LedgerEvent,
     ModelCall,
     Proposal,
+    RawEvent,
     Review,
     StepRecord,
 )
@@ -37,6 +40,19 @@ from countersign.replies import compose_reply
 def usage(file: CaseFile) -> Usage:
     """Tokens and calls of a case so far."""
     return _usage(file.calls())
+
+
+def queued_head(ref: CaseRef, raw: RawEvent) -> CaseHead:
+    """What can be said of a case before Open Case has read its event: nobody knows its subject yet."""
+    return CaseHead(
+        tenant=ref.tenant,
+        case_id=ref.case_id,
+        source=raw.source,
+        subject="",
+        status=CaseStatus.QUEUED,
+        created_at=raw.received_at,
+        updated_at=raw.received_at,
+    )
 
 
 def case_line(head: CaseHead) -> CaseLine:
