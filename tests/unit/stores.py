@@ -51,7 +51,6 @@ ENVIRONMENT = {
     "CASE_FILES_BUCKET": "files",
     "KNOWLEDGE_BUCKET": "knowledge",
     "INTAKE_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/intake",
-    "DELIVERY_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/delivery",
     "HANDLE_CASE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:countersign-handle-case",
     "KNOWLEDGE_BASE_ID": "KB12345678",
     "DATA_SOURCE_ID": "DS12345678",

@@ -26,7 +26,6 @@ class Settings(BaseModel):
     case_files_bucket: str
     knowledge_bucket: str
     intake_queue_url: str
-    delivery_queue_url: str
     handle_case_arn: str
     knowledge_base_id: str
     data_source_id: str
