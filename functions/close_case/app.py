@@ -18,12 +18,12 @@ def handler(
     """Takes tenant, case_id, outcome (a status), approval_id, thread, cost_usd, reservation; returns it."""
     ledger, claims = ledger or deployment.ledger(), claims or deployment.claims()
     ref = CaseRef(tenant=event["tenant"], case_id=event["case_id"])
-    status, at, cost = CaseStatus(event["outcome"]), clock.now_text(), Decimal(event["cost_usd"])
+    status, at, cost = CaseStatus(event["outcome"]), clock.now_text(), event["cost_usd"]
     line = LedgerEvent(
         at=at,
         event=f"case.{status.value}",
         actor="countersign",
-        detail={"approval_id": event["approval_id"], "cost_usd": str(cost)},
+        detail={"approval_id": event["approval_id"], "cost_usd": cost},
     )
     writes = [
         ledger.set_status(ref, status, at, outcome=status.value),
@@ -34,7 +34,9 @@ def handler(
     if event["reservation"]:
         held = event["reservation"]
         reserved = Decimal(held["reserved_usd"])
-        writes.append(claims.settlement(ref.tenant, ref.case_id, reserved, cost, held["day"]))
+        # Where a price is not known, what was reserved counts as spent: the cap must hold.
+        spent = Decimal(cost) if cost else reserved
+        writes.append(claims.settlement(ref.tenant, ref.case_id, reserved, spent, held["day"]))
     # Refused where this run of the step is not the first: the outcome is written.
     with suppress(Rejected):
         ledger.commit(writes)

@@ -34,7 +34,7 @@ def handler(event: dict[str, Any], context: LambdaContext, arbiter: Arbiter | No
         "approval_id": approval_id,
         "verdict": verdict,
         "feedback_key": approval.decision_key or "",
-        "cost_usd": str(approval.cost_usd),
+        "cost_usd": "" if approval.cost_usd is None else str(approval.cost_usd),
     }
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -91,8 +92,11 @@ def test_a_request_that_shows_something_else_makes_the_first_card_stale(stores: 
     file = stores.files.update(
         REF, lambda f: f.with_round(Round(number=1, draft=draft(DRAFT, f.passages), review=review()))
     )
+    paid = file.steps[0].calls[0].model_copy(update={"cost_usd": Decimal("0.01")})
+    file = file.model_copy(update={"steps": [file.steps[0].model_copy(update={"calls": [paid]})]})
     second = stores.arbiter.request(file, 1, TERMS, "token-2", LATER, None)
     assert (second.has_draft, second.reason, second.reviewer_score) == (True, None, 0.8)
+    assert second.cost_usd == Decimal("0.01")
     assert second == row(stores)
     with pytest.raises(StaleCard):
         stores.arbiter.decide(first, body(first, "edit", text="Ten times."), ALICE, LATER)

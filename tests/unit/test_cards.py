@@ -71,7 +71,7 @@ def test_an_erased_case_keeps_its_ledger(stores: Stores) -> None:
     head, events, _ = stores.ledger.history(REF)
     assert head is not None
     answer = case_answer(head, events, None)
-    assert (answer.draft, answer.review, answer.cost_usd) == (None, None, "0")
+    assert (answer.draft, answer.review, answer.cost_usd) == (None, None, None)
     assert [line.event for line in answer.timeline] == ["case.opened"]
 
 
@@ -93,3 +93,11 @@ def test_a_card_shows_what_will_be_sent_and_then_what_was_decided(stores: Stores
     assert card.decision is not None
     assert (card.decision.verdict, card.decision.decided_by) == ("reject", "Alice")
     assert (card.decision.reason, card.decision.signed_sha256) == (None, None)
+
+
+def test_what_has_no_known_price_is_no_zero() -> None:
+    file = case_file()
+    unknown = file.steps[0].calls[0].model_copy(update={"cost_usd": None})
+    step = file.steps[0].model_copy(update={"calls": [unknown]})
+    assert file.model_copy(update={"steps": [step]}).cost_usd() is None
+    assert file.model_copy(update={"steps": []}).cost_usd() == 0

@@ -50,3 +50,10 @@ def test_a_blocked_case_has_reserved_nothing(stores: Stores) -> None:
     assert close(stores, "blocked")["status"] == "blocked"
     assert stores.calls == ["TransactWriteItems"]
     assert stores.status() == "blocked"
+
+
+def test_what_has_no_known_price_counts_as_what_was_reserved(stores: Stores) -> None:
+    stores.open()
+    stores.claims.reserve("default", CASE, Decimal("0.05"), Decimal(1), NOW)
+    handler({**event("delivered"), "cost_usd": ""}, Context(), stores.ledger, stores.claims)
+    assert used(stores) == 50_000

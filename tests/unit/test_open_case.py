@@ -156,3 +156,12 @@ def test_a_source_that_changed_meanwhile_is_our_fault(
 def test_a_case_without_its_raw_event_is_our_fault(stores: Stores) -> None:
     with pytest.raises(CaseFileMissing):
         handler(FIRST, Context(), opener(stores))
+
+
+def test_a_case_that_has_come_to_a_good_end_stays_there_when_it_is_redriven(stores: Stores) -> None:
+    keep(stores)
+    handler(FIRST, Context(), opener(stores))
+    stores.ledger.commit([stores.ledger.set_status(REF, CaseStatus.DELIVERED, RECEIVED, outcome="delivered")])
+    handler(REDRIVEN, Context(), opener(stores))
+    assert stores.status() == "delivered"
+    assert stores.events() == ["case.opened"]

@@ -1,7 +1,8 @@
 """The bodies of the HTTP API, as `docs/openapi.json` documents them and as the functions give them out.
 
 Times are ISO 8601 in UTC with a `Z`; offsets count characters (Unicode code points) of the text they point
-into; scores lie between 0 and 1; `cost_usd` is a decimal number as text, in US dollars.
+into; scores lie between 0 and 1; `cost_usd` is a decimal number as text, in US dollars,
+and null where a model's price is not known or the text of the case is erased.
 """
 
 from typing import Annotated, Literal
@@ -127,7 +128,7 @@ class CaseAnswer(CaseLine):
     review: Review | None
     approval_id: str | None
     usage: Usage
-    cost_usd: str
+    cost_usd: str | None
     outcome: str | None
 
 
@@ -204,7 +205,7 @@ class EvidenceCard(ApprovalLine):
     passages: list[Passage]
     review: Review | None
     usage: Usage
-    cost_usd: str
+    cost_usd: str | None
     policy: PolicyRef
     destination: CardDestination
     will_send: str

@@ -51,6 +51,7 @@ ASKED_ANEW = {
     "policy",
     "risk",
     "reviewer_score",
+    "cost_usd",
     "has_draft",
     "reason",
 }

@@ -42,6 +42,10 @@ def usage(file: CaseFile) -> Usage:
     return _usage(file.calls())
 
 
+def _money(amount: Decimal | None) -> str | None:
+    return None if amount is None else str(amount)
+
+
 def queued_head(ref: CaseRef, raw: RawEvent) -> CaseHead:
     """What can be said of a case before Open Case has read its event: nobody knows its subject yet."""
     return CaseHead(
@@ -72,7 +76,7 @@ def case_answer(head: CaseHead, events: Sequence[LedgerEvent], file: CaseFile | 
         review=review,
         approval_id=head.approval_id,
         usage=_usage(file.calls() if file else []),
-        cost_usd=str(file.cost_usd() if file else Decimal(0)),
+        cost_usd=_money(file.cost_usd()) if file else None,
         outcome=head.outcome,
     )
 
@@ -115,7 +119,7 @@ def evidence_card(
         passages=file.passages,
         review=_review(file, approval.round),
         usage=usage(file),
-        cost_usd=str(file.cost_usd()),
+        cost_usd=_money(file.cost_usd()),
         policy=approval.policy,
         destination=CardDestination(
             channel=proposal.destination.channel, address=proposal.destination.address

@@ -293,8 +293,11 @@ class CaseFile(Record):
     def calls(self) -> list[ModelCall]:
         return [call for step in self.steps for call in step.calls]
 
-    def cost_usd(self) -> Decimal:
-        return sum((call.cost_usd for call in self.calls() if call.cost_usd is not None), Decimal(0))
+    def cost_usd(self) -> Decimal | None:
+        """What the models have cost so far; None where the price of one is not known."""
+        costs = [call.cost_usd for call in self.calls()]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known, Decimal(0)) if len(known) == len(costs) else None
 
 
 # What a person decides
@@ -377,7 +380,8 @@ class ApprovalStatus(StrEnum):
 class Approval(Record):
     """The approval row, the arbiter of a decision. Its task token goes to Step Functions and nowhere else.
 
-    `cost_usd` is what the case had cost when it was asked; nothing is spent until it is decided.
+    `cost_usd` is what the case had cost when it was asked, None where that is not known; nothing is spent
+    until it is decided.
     """
 
     tenant: str
@@ -394,7 +398,7 @@ class Approval(Record):
     policy: PolicyRef
     risk: Risk
     reviewer_score: Score | None = None
-    cost_usd: Decimal = Decimal(0)
+    cost_usd: Decimal | None = None
     has_draft: bool = True
     escalated: bool = False
     reason: str | None = None

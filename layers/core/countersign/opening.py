@@ -4,6 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from countersign.case_file import CaseFiles, raw_key
+from countersign.endings import FINAL
 from countersign.errors import ConfigurationError, RequestRejected
 from countersign.ledger import Ledger, Rejected
 from countersign.models import (
@@ -104,11 +105,16 @@ class Opener:
         except Rejected:
             if run == 1:
                 return
-        # An earlier run opened it. Refused where this run has said so already.
+        seen = self._ledger.head(file.ref)
+        if seen is None or seen.status in FINAL - {CaseStatus.FAILED}:
+            return  # it has come to a good end before, which stands
+        # An earlier run opened it. Refused where this run has said so already, or the case has moved.
         with suppress(Rejected):
             self._ledger.commit(
                 [
-                    self._ledger.set_status(file.ref, CaseStatus.RUNNING, opened.at, run=run),
+                    self._ledger.set_status(
+                        file.ref, CaseStatus.RUNNING, opened.at, run=run, seen=seen.updated_at
+                    ),
                     self._ledger.put_event(
                         file.ref, f"redriven#r{run}", opened.model_copy(update={"event": "case.redriven"})
                     ),

@@ -172,7 +172,7 @@ function costSection(card) {
     "Cost and policy",
     element(
       "dl.facts",
-      fact("Cost so far", `$${card.cost_usd}`),
+      fact("Cost so far", card.cost_usd === null ? "no price known" : `$${card.cost_usd}`),
       fact("Model calls", String(calls)),
       fact("Tokens", `${read.toLocaleString()} in, ${written.toLocaleString()} out`),
       fact("Policy", literal(card.policy.name), ` v${card.policy.version}`),
