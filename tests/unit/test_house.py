@@ -243,3 +243,18 @@ def test_settings_are_the_environment_of_the_template() -> None:
     for name, resource in TEMPLATE["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
             assert "Environment" not in resource["Properties"], f"{name} has settings of its own"
+
+
+def test_everything_is_caught_in_three_places_only() -> None:
+    places = {
+        path.relative_to(ROOT).as_posix()
+        for path in CODE
+        for node in ast.walk(parsed(path))
+        if (isinstance(node, ast.ExceptHandler) and (node.type is None or dotted(node.type) == "Exception"))
+        or (isinstance(node, ast.Call) and any(dotted(each) == "Exception" for each in node.args))
+    }
+    assert places == {
+        "layers/core/countersign/batches.py",
+        "layers/core/countersign/observability.py",
+        "functions/serve_api/app.py",
+    }
