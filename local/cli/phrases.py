@@ -80,6 +80,7 @@ _PHRASES: dict[str, Callable[[Any], str]] = {
     "output_tokens": lambda tokens: f"{tokens:,} out",
     "model_calls": lambda calls: f"{calls} model call{'' if calls == 1 else 's'}",
     "latency_ms": lambda ms: f"{ms:.0f} ms",
+    "ttft_ms": lambda ms: f"first token after {ms:.0f} ms",
     "cost_usd": dollars,
     "reserved_usd": lambda amount: f"{dollars(amount)} reserved",
     "retry_after_s": lambda seconds: f"again after {seconds} s" if seconds else "",

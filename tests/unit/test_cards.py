@@ -47,6 +47,17 @@ def test_a_timeline_holds_every_state_in_order() -> None:
     assert lines[3].detail["input_tokens"] == 350
 
 
+def test_a_step_says_when_the_first_token_of_its_streamed_answer_came() -> None:
+    silent = call("writer", 1, 2)
+    streamed = silent.model_copy(update={"ttft_ms": 4.26})
+    later = silent.model_copy(update={"ttft_ms": 9.0})
+    step = StepRecord(
+        state="Write Draft", round=1, at="2026-03-02T09:00:00.000Z", calls=[silent, streamed, later]
+    )
+    [line] = timeline([], [step])
+    assert (line.detail["ttft_ms"], line.detail["latency_ms"]) == (4.3, 37.5)
+
+
 def test_a_step_that_asked_no_model_costs_nothing_to_say() -> None:
     step = StepRecord(state="Screen Input", round=0, at="2026-03-02T09:00:00.000Z", detail={"blocked": False})
     [line] = timeline([], [step])

@@ -120,12 +120,14 @@ def test_facts_are_said_short() -> None:
         "output_tokens": 211,
         "model_calls": 1,
         "latency_ms": 265.9,
+        "ttft_ms": 97.2,
         "cost_usd": "0.0036368",
         "retry_after_s": 0,
         "task": "a45e92cee0979a3c",
     }
     assert phrases.facts(detail, case_id) == (
-        "approval id a2 · answered yes · 3,702 tokens in · 211 out · 1 model call · 266 ms · $0.0036"
+        "approval id a2 · answered yes · 3,702 tokens in · 211 out · 1 model call · 266 ms · "
+        "first token after 97 ms · $0.0036"
     )
 
 

@@ -170,5 +170,9 @@ def _step_line(step: StepRecord) -> TimelineEvent:
             "latency_ms": round(sum(call.latency_ms for call in step.calls), 1),
             "cost_usd": str(sum(known, Decimal(0))) if known else None,
         }
+        streamed = [call.ttft_ms for call in step.calls if call.ttft_ms is not None]
+        if streamed:
+            # Of the first answer that was streamed: a repaired one is a call of its own.
+            detail["ttft_ms"] = round(streamed[0], 1)
     name = re.sub(r"[^a-z0-9]+", "_", step.state.lower()).strip("_")
     return TimelineEvent(at=step.at, event=f"step.{name}", actor="countersign", detail=detail)
