@@ -51,7 +51,6 @@ def test_an_event_is_claimed_kept_queued_and_then_acknowledged(intake: Intake, e
             "tenant": "default",
             "case_id": ref.case_id,
             "source": source,
-            "raw_key": f"{ref.prefix}/raw.json",
             "received_at": "2026-11-02T09:30:02.000Z",
             "run": 1,
         }

@@ -142,7 +142,6 @@ class IntakeDesk:
                 tenant=ref.tenant,
                 case_id=ref.case_id,
                 source=raw.source,
-                raw_key=key,
                 received_at=raw.received_at,
             )
         )

@@ -102,12 +102,11 @@ class RawEvent(Record):
 
 
 class Intake(Record):
-    """The body of a message on the intake queue: ids only, the raw event lies in S3 under `raw_key`."""
+    """The body of a message on the intake queue: ids only, the raw event lies in S3."""
 
     tenant: str
     case_id: str
     source: str
-    raw_key: str
     received_at: str
     run: int = 1
 
