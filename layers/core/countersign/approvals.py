@@ -212,7 +212,7 @@ class Arbiter:
             try:
                 self._close(decided, columns, person, version=approval.version, before=instant(now))
             except (Rejected, StoreConflict):
-                approval = self._read(_ref(approval), approval.approval_id)
+                approval = self._read(approval.ref, approval.approval_id)
                 continue
             with suppress(EngineUnavailable):
                 self.tell(decided)
@@ -275,7 +275,7 @@ class Arbiter:
     def _close(
         self, decided: Approval, columns: dict[str, str], person: Person, *, version: int, before: str
     ) -> None:
-        ref, at = _ref(decided), str(decided.decided_at)
+        ref, at = decided.ref, str(decided.decided_at)
         event = LedgerEvent(
             at=at,
             event=f"decision.{decided.verdict}",
@@ -330,10 +330,6 @@ def check_body(body: DecisionBody, approval: Approval) -> None:
         raise InvalidRequest("there is no draft to approve: write the reply with edit, or respond or reject")
 
 
-def _ref(approval: Approval) -> CaseRef:
-    return CaseRef(tenant=approval.tenant, case_id=approval.case_id)
-
-
 def _keep_words(files: CaseFiles, approval: Approval, body: DecisionBody, person: Person, at: str) -> str:
     document = DecisionDocument(
         approval_id=approval.approval_id,
@@ -345,6 +341,6 @@ def _keep_words(files: CaseFiles, approval: Approval, body: DecisionBody, person
         reason=body.reason,
     )
     words = canonical_json(document)
-    key = decision_key(_ref(approval), approval.approval_id, sha256_hex(words))
+    key = decision_key(approval.ref, approval.approval_id, sha256_hex(words))
     files.put_once(key, words)
     return key

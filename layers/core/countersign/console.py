@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from countersign.approvals import Arbiter, Person
 from countersign.clock import instant
 from countersign.errors import AlreadyDecided, RequestRejected
-from countersign.models import Approval, ApprovalStatus, CaseRef, DecisionBody, LedgerEvent
+from countersign.models import Approval, ApprovalStatus, DecisionBody, LedgerEvent
 
 LONGEST_NAME = 100
 
@@ -35,7 +35,7 @@ def take_answer(arbiter: Arbiter, approval: Approval, answer: Any, now: datetime
         late = isinstance(error, AlreadyDecided)
         name = "console.answer_late" if late else "console.answer_refused"
         _refuse(arbiter, approval, name, type(error).__name__, now)
-    return arbiter.ledger.approval(_ref(approval), approval.approval_id) or approval
+    return arbiter.ledger.approval(approval.ref, approval.approval_id) or approval
 
 
 def _refuse(arbiter: Arbiter, approval: Approval, name: str, error: str, now: datetime) -> None:
@@ -45,8 +45,4 @@ def _refuse(arbiter: Arbiter, approval: Approval, name: str, error: str, now: da
         actor="countersign",
         detail={"approval_id": approval.approval_id, "error": error},
     )
-    arbiter.ledger.append(_ref(approval), f"console#{approval.approval_id}#v{approval.version}", line)
-
-
-def _ref(approval: Approval) -> CaseRef:
-    return CaseRef(tenant=approval.tenant, case_id=approval.case_id)
+    arbiter.ledger.append(approval.ref, f"console#{approval.approval_id}#v{approval.version}", line)

@@ -58,7 +58,7 @@ class Ledger:
     def put_head(self, head: CaseHead) -> Item:
         """Creates the head; refused where the case has one."""
         return self._put(
-            _case_pk(head),
+            _case_pk(head.ref),
             "head",
             head.model_dump(mode="json", exclude={"tenant", "case_id"})
             | {
@@ -103,10 +103,11 @@ class Ledger:
 
     def put_approval(self, approval: Approval) -> Item:
         """Creates an approval row; refused where it exists."""
-        ref = CaseRef(tenant=approval.tenant, case_id=approval.case_id)
         row = approval.model_dump(mode="json", exclude={"tenant", "case_id"}, exclude_none=True)
         row |= _approval_index(approval.tenant, approval.status, approval.requested_at)
-        return self._put(_case_pk(ref), f"approval#{approval.approval_id}", row, "attribute_not_exists(pk)")
+        return self._put(
+            _case_pk(approval.ref), f"approval#{approval.approval_id}", row, "attribute_not_exists(pk)"
+        )
 
     def change_approval(
         self,
@@ -318,7 +319,7 @@ def _status_pk(tenant: str, kind: str, status: CaseStatus | ApprovalStatus) -> s
     return f"{tenant}#{kind}#{status.value}"
 
 
-def _case_pk(ref: CaseRef | CaseHead) -> str:
+def _case_pk(ref: CaseRef) -> str:
     return f"{ref.tenant}#{ref.case_id}"
 
 

@@ -410,6 +410,10 @@ class Approval(Record):
     signed_key: str | None = None
     signed_sha256: str | None = None
 
+    @property
+    def ref(self) -> CaseRef:
+        return CaseRef(tenant=self.tenant, case_id=self.case_id)
+
 
 class Delivery(Record):
     """The body of a message on the delivery queue."""
@@ -443,6 +447,10 @@ class CaseHead(Record):
     approval_id: str | None = None
     outcome: str | None = None
     run: int = 1
+
+    @property
+    def ref(self) -> CaseRef:
+        return CaseRef(tenant=self.tenant, case_id=self.case_id)
 
 
 def canonical_json(value: Any) -> bytes:

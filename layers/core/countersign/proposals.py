@@ -12,7 +12,6 @@ from countersign.models import (
     Approval,
     ApprovalStatus,
     CaseFile,
-    CaseRef,
     Citation,
     Evidence,
     Proposal,
@@ -93,7 +92,7 @@ def sign_edit(files: CaseFiles, approval: Approval, text: str) -> dict[str, str]
     edited = shown.model_copy(update={"text": text, "citations": kept_citations(text, shown), "claims": []})
     signed = canonical_json(edited)
     digest = sha256_hex(signed)
-    key = signed_key(CaseRef(tenant=approval.tenant, case_id=approval.case_id), approval.approval_id, digest)
+    key = signed_key(approval.ref, approval.approval_id, digest)
     files.put_once(key, signed)
     return {"signed_key": key, "signed_sha256": digest}
 

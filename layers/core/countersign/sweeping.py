@@ -15,7 +15,7 @@ from countersign.approvals import Arbiter
 from countersign.clock import instant, parse
 from countersign.endings import FINAL, Failure, execution_name, fail_case
 from countersign.errors import EngineUnavailable, StoreConflict
-from countersign.models import Approval, ApprovalStatus, CaseHead, CaseRef, CaseStatus
+from countersign.models import Approval, ApprovalStatus, CaseHead, CaseStatus
 
 PERIOD_S = 300
 """How often the sweep runs."""
@@ -99,7 +99,7 @@ class Sweep:
                 return
 
     def _look_at_case(self, listed: CaseHead, now: datetime, swept: Swept) -> None:
-        ref = CaseRef(tenant=listed.tenant, case_id=listed.case_id)
+        ref = listed.ref
         approval = self.arbiter.ledger.approval(ref, listed.approval_id) if listed.approval_id else None
         if approval and approval.status is not ApprovalStatus.PENDING and self.arbiter.tell(approval):
             swept.told += 1
@@ -117,7 +117,7 @@ class Sweep:
             swept.failed += 1
 
     def _look_at_approval(self, listed: Approval, now: datetime, swept: Swept) -> None:
-        ref = CaseRef(tenant=listed.tenant, case_id=listed.case_id)
+        ref = listed.ref
         head = self.arbiter.ledger.head(ref)
         if head and head.status not in FINAL and self.executions.status(execution_name(head)) in ALIVE:
             return
