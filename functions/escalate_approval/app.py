@@ -13,6 +13,6 @@ def handler(event: dict[str, Any], context: LambdaContext, arbiter: Arbiter | No
     """Takes tenant, case_id, round, task_token; the decision comes through the task."""
     arbiter = arbiter or deployment.arbiter()
     ref = CaseRef(tenant=event["tenant"], case_id=event["case_id"])
-    approval_id = f"{ref.case_id}-a{event['round']}"
+    approval_id = ref.approval_id(event["round"])
     approval = arbiter.escalate(ref, approval_id, event["task_token"], clock.now())
     return {"approval_id": approval.approval_id, "version": approval.version}

@@ -13,5 +13,5 @@ def handler(event: dict[str, Any], context: LambdaContext, arbiter: Arbiter | No
     """Takes tenant, case_id, round; returns the row's status."""
     arbiter = arbiter or deployment.arbiter()
     ref = CaseRef(tenant=event["tenant"], case_id=event["case_id"])
-    approval = arbiter.expire(ref, f"{ref.case_id}-a{event['round']}", clock.now())
+    approval = arbiter.expire(ref, ref.approval_id(event["round"]), clock.now())
     return {"approval_id": approval.approval_id, "status": approval.status.value}

@@ -19,7 +19,7 @@ def handler(event: dict[str, Any], context: LambdaContext, arbiter: Arbiter | No
     """Takes tenant, case_id, round, answer, terms; returns approval_id, verdict, feedback_key, cost_usd."""
     arbiter = arbiter or deployment.arbiter()
     ref = CaseRef(tenant=event["tenant"], case_id=event["case_id"])
-    approval_id = f"{ref.case_id}-a{event['round']}"
+    approval_id = ref.approval_id(event["round"])
     terms = Terms.model_validate(event["terms"])
     approval = arbiter.ledger.approval(ref, approval_id)
     # A pending row without a task asks nobody: a first run of this step was cut off between its writes.

@@ -22,11 +22,12 @@ def handler(event: dict[str, Any], context: LambdaContext, engine: Any = None) -
 def start(engine: Any, record: SQSRecord) -> None:
     """Starts one case. That it has been started before is success."""
     intake = Intake.model_validate_json(record.body)
-    name = intake.case_id if intake.run == 1 else f"{intake.case_id}-r{intake.run}"
     outcome = "started"
     try:
         engine.start_execution(
-            stateMachineArn=settings().handle_case_arn, name=name, input=intake.model_dump_json()
+            stateMachineArn=settings().handle_case_arn,
+            name=intake.ref.execution_name(intake.run),
+            input=intake.model_dump_json(),
         )
     except ClientError as error:
         if error.response["Error"]["Code"] != "ExecutionAlreadyExists":

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from countersign.errors import StoreConflict
 from countersign.ledger import Ledger, Rejected
-from countersign.models import CaseHead, CaseRef, CaseStatus, LedgerEvent
+from countersign.models import CaseRef, CaseStatus, LedgerEvent
 
 WRITE_ATTEMPTS = 4
 FINAL = frozenset(
@@ -28,11 +28,6 @@ class Failure:
     state: str
     error: str
     run: int | None = None
-
-
-def execution_name(head: CaseHead) -> str:
-    """The execution of a case's current run; a redrive is an execution of its own."""
-    return head.case_id if head.run == 1 else f"{head.case_id}-r{head.run}"
 
 
 def fail_case(ledger: Ledger, ref: CaseRef, failure: Failure, at: str) -> CaseStatus | None:

@@ -50,6 +50,13 @@ class CaseRef(Record):
         """Where the case's objects lie in the case files bucket."""
         return f"cases/{self.tenant}/{self.case_id}"
 
+    def approval_id(self, round_number: int) -> str:
+        return f"{self.case_id}-a{round_number}"
+
+    def execution_name(self, run: int) -> str:
+        """What the execution of a run, from 1, is called: a redrive is an execution of its own."""
+        return self.case_id if run == 1 else f"{self.case_id}-r{run}"
+
 
 # What came in
 
@@ -109,6 +116,10 @@ class Intake(Record):
     source: str
     received_at: str
     run: int = 1
+
+    @property
+    def ref(self) -> CaseRef:
+        return CaseRef(tenant=self.tenant, case_id=self.case_id)
 
 
 # What was found
@@ -451,6 +462,11 @@ class CaseHead(Record):
     @property
     def ref(self) -> CaseRef:
         return CaseRef(tenant=self.tenant, case_id=self.case_id)
+
+    @property
+    def execution(self) -> str:
+        """The name of the current run's execution."""
+        return self.ref.execution_name(self.run)
 
 
 def canonical_json(value: Any) -> bytes:

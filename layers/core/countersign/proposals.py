@@ -28,7 +28,7 @@ def propose(
     written = file.round(round_number)
     draft = written.draft if written else None
     review = written.review if written else None
-    approval_id = f"{file.case_id}-a{round_number}"
+    approval_id = file.ref.approval_id(round_number)
     proposal = canonical_json(
         Proposal(
             approval_id=approval_id,

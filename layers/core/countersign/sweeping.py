@@ -13,7 +13,7 @@ from typing import Protocol
 
 from countersign.approvals import Arbiter
 from countersign.clock import instant, parse
-from countersign.endings import FINAL, Failure, execution_name, fail_case
+from countersign.endings import FINAL, Failure, fail_case
 from countersign.errors import EngineUnavailable, StoreConflict
 from countersign.models import Approval, ApprovalStatus, CaseHead, CaseStatus
 
@@ -104,7 +104,7 @@ class Sweep:
         if approval and approval.status is not ApprovalStatus.PENDING and self.arbiter.tell(approval):
             swept.told += 1
             return
-        status = self.executions.status(execution_name(listed))
+        status = self.executions.status(listed.execution)
         if status in ALIVE:
             return
         # An execution writes how its case ended before it ends itself, so this head is no longer moved by it.
@@ -119,7 +119,7 @@ class Sweep:
     def _look_at_approval(self, listed: Approval, now: datetime, swept: Swept) -> None:
         ref = listed.ref
         head = self.arbiter.ledger.head(ref)
-        if head and head.status not in FINAL and self.executions.status(execution_name(head)) in ALIVE:
+        if head and head.status not in FINAL and self.executions.status(head.execution) in ALIVE:
             return
         if self.arbiter.expire(ref, listed.approval_id, now).status is ApprovalStatus.EXPIRED:
             swept.expired += 1
