@@ -64,7 +64,7 @@ def handler(
 
 
 def asked_for(policy: Policy, file: CaseFile, review: Review) -> Terms:
-    terms = policy.terms(file.request.source, file.plan.risk if file.plan else "medium")
+    terms = policy.terms(file.request.source, file.risk)
     needed = terms.needed or review.unsupported > 0 or review.verdict != "accept"
     return terms.model_copy(update={"needed": needed})
 

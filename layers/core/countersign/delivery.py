@@ -33,7 +33,6 @@ from countersign.ledger import Ledger
 from countersign.models import (
     Approval,
     ApprovalStatus,
-    CaseRef,
     Delivery,
     LedgerEvent,
     Proposal,
@@ -106,7 +105,7 @@ class Courier:
         calls of AWS while the secret is warm. Whatever the stores and the engine raise passes through: the
         message comes again.
         """
-        ref = CaseRef(tenant=delivery.tenant, case_id=delivery.case_id)
+        ref = delivery.ref
         task = sha256_hex(delivery.task_token)[:16]
         head, events, approvals = self.ledger.history(ref)
         past = [

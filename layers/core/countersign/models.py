@@ -58,6 +58,17 @@ class CaseRef(Record):
         return self.case_id if run == 1 else f"{self.case_id}-r{run}"
 
 
+class OfCase(Record):
+    """What belongs to a case, and names it."""
+
+    tenant: str
+    case_id: str
+
+    @property
+    def ref(self) -> CaseRef:
+        return CaseRef(tenant=self.tenant, case_id=self.case_id)
+
+
 # What came in
 
 
@@ -108,18 +119,12 @@ class RawEvent(Record):
         return sha256_hex(self.body)
 
 
-class Intake(Record):
+class Intake(OfCase):
     """The body of a message on the intake queue: ids only, the raw event lies in S3."""
 
-    tenant: str
-    case_id: str
     source: str
     received_at: str
     run: int = 1
-
-    @property
-    def ref(self) -> CaseRef:
-        return CaseRef(tenant=self.tenant, case_id=self.case_id)
 
 
 # What was found
@@ -271,11 +276,9 @@ class Round(Record):
     review: Review | None = None
 
 
-class CaseFile(Record):
+class CaseFile(OfCase):
     """Everything with text in it that a case has gathered. Lives in S3 alone, under `CaseRef.prefix`."""
 
-    tenant: str
-    case_id: str
     request: Request
     memory: list[Recollection] = []
     plan: Plan | None = None
@@ -284,8 +287,9 @@ class CaseFile(Record):
     steps: list[StepRecord] = []
 
     @property
-    def ref(self) -> CaseRef:
-        return CaseRef(tenant=self.tenant, case_id=self.case_id)
+    def risk(self) -> Risk:
+        """The planner's; medium until it has planned."""
+        return self.plan.risk if self.plan else "medium"
 
     def round(self, number: int) -> Round | None:
         return next((r for r in self.rounds if r.number == number), None)
@@ -387,15 +391,13 @@ class ApprovalStatus(StrEnum):
     EXPIRED = "expired"
 
 
-class Approval(Record):
+class Approval(OfCase):
     """The approval row, the arbiter of a decision. Its task token goes to Step Functions and nowhere else.
 
     `cost_usd` is what the case had cost when it was asked, None where that is not known; nothing is spent
     until it is decided.
     """
 
-    tenant: str
-    case_id: str
     approval_id: str
     version: int
     round: int
@@ -421,16 +423,10 @@ class Approval(Record):
     signed_key: str | None = None
     signed_sha256: str | None = None
 
-    @property
-    def ref(self) -> CaseRef:
-        return CaseRef(tenant=self.tenant, case_id=self.case_id)
 
-
-class Delivery(Record):
+class Delivery(OfCase):
     """The body of a message on the delivery queue."""
 
-    tenant: str
-    case_id: str
     approval_id: str
     attempt: int = Field(ge=1)
     task_token: str = Field(repr=False)
@@ -445,11 +441,9 @@ class LedgerEvent(Record):
     detail: dict[str, JsonValue] = {}
 
 
-class CaseHead(Record):
+class CaseHead(OfCase):
     """The row a list of cases shows."""
 
-    tenant: str
-    case_id: str
     source: str
     subject: str
     status: CaseStatus
@@ -458,10 +452,6 @@ class CaseHead(Record):
     approval_id: str | None = None
     outcome: str | None = None
     run: int = 1
-
-    @property
-    def ref(self) -> CaseRef:
-        return CaseRef(tenant=self.tenant, case_id=self.case_id)
 
     @property
     def execution(self) -> str:

@@ -62,7 +62,7 @@ def propose(
         shown_sha256=shown,
         proposal_key=proposal_key(file.ref, approval_id, shown),
         policy=terms.policy,
-        risk=file.plan.risk if file.plan else "medium",
+        risk=file.risk,
         reviewer_score=review.score if review else None,
         cost_usd=file.cost_usd(),
         has_draft=bool(draft and draft.text.strip()),
