@@ -8,8 +8,7 @@ from countersign.case_file import CaseFiles, evidence_key
 from countersign.errors import CaseFileMissing
 from countersign.models import CaseRef, Found, Passage, canonical_json
 from countersign.observability import LambdaContext, observed
-from countersign.settings import settings
-from countersign_knowledge.retrieval import retrieve
+from countersign_knowledge import deployed
 
 type Retriever = Callable[[str, str], list[Passage]]
 
@@ -22,7 +21,7 @@ def handler(
     retriever: Retriever | None = None,
 ) -> dict[str, Any]:
     """Takes tenant, case_id, index (of the plan's step, from 0); returns how much was found, and how good."""
-    files, retriever = files or deployment.case_files(), retriever or ask_knowledge_base
+    files, retriever = files or deployment.case_files(), retriever or deployed.search
     ref, index = CaseRef(tenant=event["tenant"], case_id=event["case_id"]), int(event["index"])
     plan = files.read(ref).plan
     if plan is None:
@@ -35,8 +34,3 @@ def handler(
         found = files.get_model(key, Found)
     scores = [passage.score for passage in found.passages]
     return {"found": len(scores), "best_score": max(scores, default=0.0)}
-
-
-def ask_knowledge_base(query: str, tenant: str) -> list[Passage]:
-    client = deployment.client("bedrock-agent-runtime", retries=False)
-    return retrieve(client, settings().knowledge_base_id, query, tenant)

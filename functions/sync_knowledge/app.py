@@ -8,9 +8,9 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
-from countersign import clock, deployment
+from countersign import clock
 from countersign.observability import LambdaContext, observed
-from countersign.settings import settings
+from countersign_knowledge import deployed
 from countersign_knowledge.documents import Documents
 
 CLOCKS_DIFFER = timedelta(seconds=2)
@@ -22,7 +22,7 @@ def handler(
     event: dict[str, Any], context: LambdaContext, documents: Documents | None = None
 ) -> dict[str, Any]:
     """Takes messages of the knowledge queue, each an event of S3; returns those that have to come again."""
-    documents = documents or make_documents()
+    documents = documents or deployed.documents()
     records = event["Records"]
     latest = max(changed_at(record) for record in records)
     job = documents.latest_job()
@@ -34,13 +34,3 @@ def handler(
 
 def changed_at(record: dict[str, Any]) -> datetime:
     return clock.parse(json.loads(record["body"])["time"])
-
-
-def make_documents() -> Documents:
-    return Documents(
-        deployment.client("s3"),
-        settings().knowledge_bucket,
-        deployment.client("bedrock-agent"),
-        knowledge_base_id=settings().knowledge_base_id,
-        data_source_id=settings().data_source_id,
-    )

@@ -14,6 +14,8 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from countersign.errors import KnowledgeUnavailable
 from countersign.models import Passage
 
+PASSAGES = 5
+"""How many are found at most where nobody says."""
 _LONGEST_QUERY = 1_000
 _CHUNK_ID = "x-amz-bedrock-kb-chunk-id"
 _SOURCE_URI = "x-amz-bedrock-kb-source-uri"
@@ -26,7 +28,7 @@ class RetrieveClient(Protocol):
 
 
 def retrieve(
-    client: RetrieveClient, knowledge_base_id: str, query: str, tenant: str, limit: int = 5
+    client: RetrieveClient, knowledge_base_id: str, query: str, tenant: str, limit: int = PASSAGES
 ) -> list[Passage]:
     """At most `limit` passages for `query`, best first, with markers from 1.
 
