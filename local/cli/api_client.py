@@ -180,6 +180,14 @@ class ApiClient:
                 timeout=TIMEOUT_S,
                 allow_redirects=False,
             )
+        except (UnicodeError, requests.exceptions.InvalidHeader) as error:
+            raise NoAnswer("the token or an id holds what no request can carry") from error
+        except (
+            requests.exceptions.MissingSchema,
+            requests.exceptions.InvalidSchema,
+            requests.exceptions.InvalidURL,
+        ) as error:
+            raise NoAnswer(f"{self.url} is no http or https address") from error
         except requests.RequestException as error:
             raise NoAnswer(f"nobody answers at {self.url}") from error
         body = _read(answer.content)

@@ -94,7 +94,9 @@ def edit(api: ApiClient, as_json: bool, approval_id: str, text: str | None, path
         text = _read(path)
     if text is None and (as_json or not sys.stdin.isatty()):
         raise click.UsageError("without a terminal, edit needs --text or --file")
-    _decide_and_tell(api, as_json, approval_id, "edit", make_text=lambda draft: text or _edited(draft))
+    _decide_and_tell(
+        api, as_json, approval_id, "edit", make_text=lambda draft: _edited(draft) if text is None else text
+    )
 
 
 @click.command()

@@ -24,7 +24,7 @@ _PAUSE_S = 0.5
 
 @click.command()
 @click.argument("text")
-@click.option("--limit", type=click.IntRange(1, 50), default=5, show_default=True, help="How many at most.")
+@click.option("--limit", type=click.IntRange(1, 20), default=5, show_default=True, help="How many at most.")
 @talks_to_api
 def search(api: ApiClient, as_json: bool, text: str, limit: int) -> None:
     """Search the knowledge that replies rest on: the passages nearest to TEXT, best first.

@@ -30,11 +30,18 @@ class RunningStack:
     sources: dict[str, SourceAccess]
     pid: int
 
-    def write(self, folder: Path = FOLDER) -> None:
-        """Leave it for other commands; nobody but the user may read it."""
+    def write(self, folder: Path = FOLDER) -> bool:
+        """Leave it for other commands; nobody but the user may read it.
+
+        False, and nothing written, where another stack runs here.
+        """
+        other = self.read(folder)
+        if other is not None and other.pid != self.pid and _is_alive(other.pid):
+            return False
         folder.mkdir(mode=0o700, exist_ok=True)
         _write_private(folder / _TOKEN, self.token + "\n")
         _write_private(folder / _STACK, json.dumps(asdict(self), indent=2) + "\n")
+        return True
 
     def remove(self, folder: Path = FOLDER) -> None:
         """Take it away, unless another stack has put its own there since."""
@@ -52,6 +59,16 @@ class RunningStack:
             return cls(**written, sources=sources)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -89,14 +89,17 @@ def up(
                     )
                 )
             running = served.running()
-            running.write()
-            parts.callback(running.remove)
+            if running.write():
+                parts.callback(running.remove)
+            else:
+                out.print("Another stack runs here: reach this one with --url and --token.", style="warn")
             if as_json:
                 print_json_line(ready(running))
             else:
                 _welcome(out, served, running, time.monotonic() - started)
             while True:
-                signal.pause()
+                # Not `signal.pause`: a signal just before it would be lost.
+                time.sleep(1)
     except _Stopped:
         if not as_json:
             out.print("Stopped.", style="quiet")
@@ -118,7 +121,7 @@ def _signals_stop_it() -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (signal's interface)
         for each in before:
-            signal.signal(each, signal.SIG_IGN)
+            signal.signal(each, lambda *_: None)
         raise _Stopped
 
     before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}

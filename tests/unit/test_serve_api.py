@@ -183,7 +183,8 @@ def test_an_event_that_waits_for_its_machine_is_a_queued_case(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "case_id", ["nobody", "x#y", "thread#x", "a b", "é", "x" * 99, "..", f"{REF.case_id}%0a", "-"]
+    "case_id",
+    ["nobody", "x#y", "thread#x", "a b", "é", "x" * 99, "..", f"{REF.case_id}%0a", f"{REF.case_id}\n", "-"],
 )
 def test_an_id_from_outside_finds_its_case_or_nothing(api: Api, case_id: str) -> None:
     api.stores.calls.clear()

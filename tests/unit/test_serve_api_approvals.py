@@ -145,6 +145,7 @@ def test_after_the_deadline_it_is_gone(api: Api) -> None:
         {"text": "Other words."},
         {"verdict": "edit"},
         {"verdict": "edit", "text": " "},
+        {"verdict": "edit", "text": " \n\u200b\u2066"},
         {"verdict": "respond"},
         {"verdict": "respond", "reason": "\n"},
         {"verdict": "reject"},

@@ -24,6 +24,7 @@ from countersign.errors import (
     StaleCard,
     StoreConflict,
 )
+from countersign.excerpts import is_blank
 from countersign.ledger import Ledger, Rejected, approval_closed
 from countersign.models import (
     Approval,
@@ -320,11 +321,11 @@ def check_open(approval: Approval, now: datetime) -> None:
 
 def check_body(body: DecisionBody, approval: Approval) -> None:
     """Raises InvalidRequest where the verdict lacks what it needs."""
-    if body.verdict == "edit" and not (body.text and body.text.strip()):
+    if body.verdict == "edit" and is_blank(body.text):
         raise InvalidRequest("edit needs `text`: the reply as it shall be sent")
     if body.verdict != "edit" and body.text is not None:
         raise InvalidRequest(f"{body.verdict} takes no `text`; use edit to change the reply")
-    if body.verdict in {"respond", "reject"} and not (body.reason and body.reason.strip()):
+    if body.verdict in {"respond", "reject"} and is_blank(body.reason):
         raise InvalidRequest(f"{body.verdict} needs `reason`")
     if body.verdict == "approve" and not approval.has_draft:
         raise InvalidRequest("there is no draft to approve: write the reply with edit, or respond or reject")

@@ -1,10 +1,17 @@
 """How much of a request a model reads, and what the guardrail therefore has to see: the same characters."""
 
+import unicodedata
+
 from countersign.models import Request
 
 LONGEST_SUBJECT = 900
 LONGEST_TEXT = 24_000
 """Characters. A guardrail takes 25,000 in a call; a case file keeps all of what came in."""
+
+
+def is_blank(text: str | None) -> bool:
+    """Whether a reader would see nothing: white space, controls and invisible characters alone."""
+    return all(char.isspace() or unicodedata.category(char) in ("Cc", "Cf") for char in text or "")
 
 
 def asked(request: Request) -> tuple[str, str]:

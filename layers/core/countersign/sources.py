@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 from countersign.bodies import JsonObject, read_form, read_json
 from countersign.destinations import MAX_URL, check_policy, parse_url
 from countersign.errors import ConfigurationError, DestinationDenied, InvalidRequest, NotFound
+from countersign.excerpts import is_blank
 from countersign.expressions import Expression
 from countersign.models import Destination, Request, sha256_hex
 from countersign.replies import marker
@@ -284,7 +285,7 @@ def _open(
         return Ignored("it is a reply of Countersign's own")
     if opening.mention and not _mentions(source.mention or "", text):
         return Ignored(f"it does not mention @{source.mention}")
-    if not subject.strip() and not text.strip():
+    if is_blank(subject) and is_blank(text):
         raise InvalidRequest(f"the event has neither subject ({opening.subject.text}) nor text")
     return Request(
         source=source.name,
