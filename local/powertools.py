@@ -73,8 +73,8 @@ def loggers_print_here() -> Iterator[None]:
                 continue
             for handler in logger.handlers:
                 if isinstance(handler, logging.StreamHandler):
-                    stack.callback(handler.setStream, handler.stream)
-                    handler.setStream(sys.stdout)
+                    # Not `setStream`, which flushes a stream that may have been closed.
+                    stack.enter_context(replaced(handler, "stream", sys.stdout))
         yield
 
 
