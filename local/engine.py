@@ -133,7 +133,12 @@ class Engine:
             return _parse_once(original_parse, definition)
 
         def eval_program(program: Program, env: Environment) -> None:
-            env.next_state_name = program.start_at.start_at_name
+            try:
+                env.next_state_name = program.start_at.start_at_name
+            except RuntimeError:  # stopped before it began, as a branch of a stopped execution is
+                return
+            if self._stopped:  # began too late for `stop` to have seen it
+                env.set_stop(stop_date=datetime.now(UTC), error=None, cause=None)
             if program.timeout_seconds is None:
                 EvalComponent.eval(program, env)
                 return
