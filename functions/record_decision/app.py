@@ -9,8 +9,9 @@ from typing import Any
 from countersign import clock, deployment
 from countersign.approvals import Arbiter, Person
 from countersign.console import take_answer
+from countersign.decisions import Approval, ApprovalStatus, DecisionBody, Terms
 from countersign.errors import ApprovalMissing
-from countersign.models import Approval, ApprovalStatus, CaseRef, DecisionBody, Terms
+from countersign.models import CaseRef
 from countersign.observability import LambdaContext, observed
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from countersign import clock, deployment
 from countersign.approvals import Arbiter
-from countersign.models import CaseRef, Terms
+from countersign.decisions import Terms
+from countersign.models import CaseRef
 from countersign.observability import LambdaContext, observed
 
 

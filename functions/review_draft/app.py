@@ -10,8 +10,9 @@ from typing import Any
 
 from countersign import deployment
 from countersign.case_file import CaseFiles
+from countersign.decisions import Terms
 from countersign.errors import CaseFileMissing
-from countersign.models import CaseFile, CaseRef, Draft, ModelCall, Review, Terms
+from countersign.models import CaseFile, CaseRef, Draft, ModelCall, Review
 from countersign.observability import LambdaContext, observed
 from countersign.policies import Policy, load_policy
 from countersign.settings import settings

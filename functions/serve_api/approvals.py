@@ -7,9 +7,9 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 from countersign.api import ApprovalList, DecisionAnswer
 from countersign.approvals import Person
 from countersign.cards import approval_line, evidence_card
+from countersign.decisions import Approval, ApprovalStatus, DecisionBody, DecisionDocument
 from countersign.errors import CaseFileMissing, NotFound
 from countersign.ledger import find_approval
-from countersign.models import Approval, ApprovalStatus, DecisionBody, DecisionDocument
 from countersign.proposals import read_signed
 from reading import Call
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from countersign import deployment
 from countersign.case_file import CaseFiles, agent_trace_key, read_evidence
+from countersign.decisions import DecisionDocument
 from countersign.errors import KnowledgeUnavailable
-from countersign.models import CaseRef, DecisionDocument, Passage
+from countersign.models import CaseRef, Passage
 from countersign.observability import LambdaContext, observed
 from countersign.settings import settings
 from countersign_knowledge.grounding import ground

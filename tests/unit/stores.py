@@ -15,6 +15,7 @@ from countersign.approvals import Arbiter
 from countersign.case_file import CaseFiles
 from countersign.claims import Claims
 from countersign.clock import instant
+from countersign.decisions import PolicyRef, Terms
 from countersign.errors import EngineUnavailable
 from countersign.ledger import Ledger
 from countersign.models import (
@@ -31,12 +32,10 @@ from countersign.models import (
     Passage,
     Plan,
     PlanStep,
-    PolicyRef,
     Request,
     Review,
     Round,
     StepRecord,
-    Terms,
 )
 
 CASE = "c-8f14e45fceea167a5a36dedd4bea2543"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from countersign.approvals import Arbiter, Person
+from countersign.decisions import Approval, DecisionBody, DecisionDocument, Proposal
 from countersign.errors import (
     AlreadyDecided,
     ApprovalExpired,
@@ -19,14 +20,7 @@ from countersign.errors import (
     StoreConflict,
 )
 from countersign.ledger import Ledger
-from countersign.models import (
-    Approval,
-    DecisionBody,
-    DecisionDocument,
-    Proposal,
-    Round,
-    sha256_hex,
-)
+from countersign.models import Round, sha256_hex
 from countersign.proposals import read_signed
 from tests.unit.stores import APPROVAL, DRAFT, NOW, REF, TERMS, Stores, case_file, draft, review
 

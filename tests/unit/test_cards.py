@@ -2,7 +2,8 @@
 
 from countersign.approvals import Person
 from countersign.cards import case_answer, evidence_card, timeline
-from countersign.models import DecisionBody, LedgerEvent, StepRecord
+from countersign.decisions import DecisionBody
+from countersign.models import LedgerEvent, StepRecord
 from countersign.proposals import read_signed
 from tests.unit.stores import DRAFT, NOW, REF, TERMS, Stores, call, case_file
 

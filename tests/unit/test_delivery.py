@@ -13,21 +13,18 @@ from moto import mock_aws
 from countersign.answers import MAX_RETRY_AFTER_S, Outcome, read_answer, retry_after_s
 from countersign.case_file import CaseFiles, signed_key
 from countersign.clock import instant
+from countersign.decisions import Approval, ApprovalStatus, PolicyRef, Proposal
 from countersign.delivery import ATTEMPTED, Courier
 from countersign.destinations import parse_url
 from countersign.errors import DestinationDenied, DestinationUnresolved, SecretsUnavailable
 from countersign.ledger import Ledger, approval_closed
 from countersign.models import (
-    Approval,
-    ApprovalStatus,
     CaseHead,
     CaseRef,
     CaseStatus,
     Delivery,
     Destination,
     LedgerEvent,
-    PolicyRef,
-    Proposal,
     canonical_json,
     sha256_hex,
 )

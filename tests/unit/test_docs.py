@@ -126,7 +126,7 @@ def spans(seconds: list[int]) -> list[str]:
 
 def numbers_of_the_code() -> Iterator[tuple[str, str]]:
     """(document of the knowledge, what it must say)."""
-    from countersign import bodies, claims, models, sources
+    from countersign import bodies, claims, decisions, sources
     from countersign.policies import load_policy
 
     wait = MACHINE["States"]["Wait For Next Attempt"]["Seconds"]
@@ -147,7 +147,7 @@ def numbers_of_the_code() -> Iterator[tuple[str, str]]:
     yield "webhook-answers.md", f"recognised for {claims.KEEP_DAYS} days"
     yield "limits.md", f"text of a request | {sources.MAX_TEXT:,} characters"
     yield "limits.md", f"subject of a request | {sources.MAX_SUBJECT:,} characters"
-    longest = next(m.max_length for m in models.DecisionBody.model_fields["text"].metadata)
+    longest = next(m.max_length for m in decisions.DecisionBody.model_fields["text"].metadata)
     yield "approvals.md", f"at most {longest:,} characters"
     for document, words, parameter in (
         ("budgets-and-cost.md", "The default is {} USD", "DailyBudgetUsd"),

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from countersign.approvals import Person
+from countersign.decisions import DecisionBody
 from countersign.errors import ApprovalMissing
-from countersign.models import DecisionBody
 from functions.expire_approval.app import handler
 from tests.unit.stores import APPROVAL, NOW, TERMS, Context, Stores
 

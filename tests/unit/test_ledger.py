@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from countersign.decisions import ApprovalStatus
 from countersign.errors import InvalidRequest, NotFound, StoreConflict
 from countersign.ledger import Ledger, Rejected, find_approval
-from countersign.models import ApprovalStatus, CaseRef, CaseStatus, LedgerEvent
+from countersign.models import CaseRef, CaseStatus, LedgerEvent
 from tests.unit.stores import APPROVAL, CASE, NOW, REF, TERMS, Stores, case_file
 
 LINE = LedgerEvent(at="2026-03-02T09:00:00.000Z", event="case.opened", actor="countersign")

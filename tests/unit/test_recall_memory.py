@@ -8,7 +8,8 @@ import pytest
 
 from countersign.approvals import Person
 from countersign.clock import instant
-from countersign.models import CaseFile, CaseRef, DecisionBody
+from countersign.decisions import DecisionBody
+from countersign.models import CaseFile, CaseRef
 from functions.recall_memory.app import RECALLED, handler
 from tests.unit.stores import DRAFT, NOW, REF, TERMS, Context, Stores, case_file
 

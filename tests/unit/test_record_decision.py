@@ -8,8 +8,8 @@ import pytest
 
 from countersign import clock
 from countersign.approvals import Person
+from countersign.decisions import Approval, DecisionBody
 from countersign.errors import ApprovalMissing
-from countersign.models import Approval, DecisionBody
 from functions.record_decision.app import handler
 from tests.unit.stores import APPROVAL, REF, TERMS, Context, Stores
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from countersign.models import Approval
+from countersign.decisions import Approval
 from countersign.proposals import read_signed
 from tests.unit.api_calls import Api, load
 from tests.unit.stores import APPROVAL, CASE, DRAFT, NOW, REF, TERMS, Stores, case_file

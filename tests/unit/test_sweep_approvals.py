@@ -12,7 +12,8 @@ import pytest
 from countersign import sweeping
 from countersign.approvals import Person
 from countersign.clock import instant
-from countersign.models import Approval, CaseRef, CaseStatus, DecisionBody
+from countersign.decisions import Approval, DecisionBody
+from countersign.models import CaseRef, CaseStatus
 from countersign.sweeping import GRACE_S, PERIOD_S, Sweep, Swept, is_due
 from functions.sweep_approvals.app import handler
 from tests.unit.stores import APPROVAL, CASE, NOW, REF, TERMS, Context, Stores, case_file

@@ -7,17 +7,9 @@ from typing import Any
 import pytest
 
 from countersign.case_file import evidence_key
+from countersign.decisions import DecisionDocument
 from countersign.errors import KnowledgeUnavailable, ModelRefused, StepError
-from countersign.models import (
-    CaseFile,
-    DecisionDocument,
-    Finding,
-    Found,
-    Passage,
-    Review,
-    Round,
-    canonical_json,
-)
+from countersign.models import CaseFile, Finding, Found, Passage, Review, Round, canonical_json
 from countersign_llm.engines import Written
 from countersign_llm.schemas import WrittenDraft
 from functions.write_draft.app import handler

@@ -9,19 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from countersign.models import (
-    ApprovalStatus,
-    CaseStatus,
-    Citation,
-    Claim,
-    Passage,
-    PolicyRef,
-    ProposedAction,
-    Review,
-    Risk,
-    Score,
-    Verdict,
-)
+from countersign.decisions import ApprovalStatus, PolicyRef, Verdict
+from countersign.models import CaseStatus, Citation, Claim, Passage, ProposedAction, Review, Risk, Score
 
 
 class Body(BaseModel):

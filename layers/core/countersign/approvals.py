@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from countersign.case_file import CaseFiles, decision_key
 from countersign.clock import instant, parse
+from countersign.decisions import Approval, ApprovalStatus, DecisionBody, DecisionDocument, Terms
 from countersign.errors import (
     AlreadyDecided,
     ApprovalExpired,
@@ -26,19 +27,7 @@ from countersign.errors import (
 )
 from countersign.excerpts import is_blank
 from countersign.ledger import Ledger, Rejected, approval_closed
-from countersign.models import (
-    Approval,
-    ApprovalStatus,
-    CaseFile,
-    CaseRef,
-    CaseStatus,
-    DecisionBody,
-    DecisionDocument,
-    LedgerEvent,
-    Terms,
-    canonical_json,
-    sha256_hex,
-)
+from countersign.models import CaseFile, CaseRef, CaseStatus, LedgerEvent, canonical_json, sha256_hex
 from countersign.proposals import propose, sign_edit
 
 WRITE_ATTEMPTS = 4

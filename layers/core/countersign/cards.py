@@ -19,17 +19,14 @@ from countersign.api import (
     TimelineEvent,
     Usage,
 )
+from countersign.decisions import Approval, ApprovalStatus, DecisionDocument, Proposal
 from countersign.models import (
-    Approval,
-    ApprovalStatus,
     CaseFile,
     CaseHead,
     CaseRef,
     CaseStatus,
-    DecisionDocument,
     LedgerEvent,
     ModelCall,
-    Proposal,
     RawEvent,
     Review,
     StepRecord,

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from countersign.approvals import Arbiter, Person
 from countersign.clock import instant
+from countersign.decisions import Approval, ApprovalStatus, DecisionBody
 from countersign.errors import AlreadyDecided, RequestRejected
-from countersign.models import Approval, ApprovalStatus, DecisionBody, LedgerEvent
+from countersign.models import LedgerEvent
 
 LONGEST_NAME = 100
 

@@ -19,6 +19,7 @@ from pydantic import JsonValue
 from countersign.answers import Outcome, read_answer
 from countersign.case_file import CaseFiles
 from countersign.clock import instant, parse
+from countersign.decisions import Approval, ApprovalStatus, Proposal
 from countersign.errors import (
     ApprovalMissing,
     CaseFileMissing,
@@ -30,15 +31,7 @@ from countersign.errors import (
 )
 from countersign.github_comments import GitHub
 from countersign.ledger import Ledger
-from countersign.models import (
-    Approval,
-    ApprovalStatus,
-    Delivery,
-    LedgerEvent,
-    Proposal,
-    canonical_json,
-    sha256_hex,
-)
+from countersign.models import Delivery, LedgerEvent, canonical_json, sha256_hex
 from countersign.outbound import Network, NoAnswer, PinnedTarget
 from countersign.proposals import read_signed
 from countersign.replies import Reply, compose_reply, marker

@@ -15,15 +15,9 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
+from countersign.decisions import Approval, ApprovalStatus
 from countersign.errors import InvalidRequest, NotFound, StoreConflict
-from countersign.models import (
-    Approval,
-    ApprovalStatus,
-    CaseHead,
-    CaseRef,
-    CaseStatus,
-    LedgerEvent,
-)
+from countersign.models import CaseHead, CaseRef, CaseStatus, LedgerEvent
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

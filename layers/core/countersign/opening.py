@@ -4,20 +4,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from countersign.case_file import CaseFiles, raw_key
+from countersign.decisions import Terms
 from countersign.endings import FINAL
 from countersign.errors import ConfigurationError, RequestRejected
 from countersign.ledger import Ledger, Rejected
-from countersign.models import (
-    CaseFile,
-    CaseHead,
-    CaseRef,
-    CaseStatus,
-    LedgerEvent,
-    RawEvent,
-    Request,
-    Risk,
-    Terms,
-)
+from countersign.models import CaseFile, CaseHead, CaseRef, CaseStatus, LedgerEvent, RawEvent, Request, Risk
 from countersign.policies import load_policy
 from countersign.sources import load_source, read_event
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from countersign.decisions import PolicyRef, Terms
 from countersign.errors import ConfigurationError
-from countersign.models import PolicyRef, Risk, Terms
+from countersign.models import Risk
 
 
 class Match(BaseModel):

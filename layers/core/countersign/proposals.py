@@ -7,18 +7,9 @@ from datetime import datetime, timedelta
 
 from countersign.case_file import CaseFiles, proposal_key, signed_key
 from countersign.clock import instant
+from countersign.decisions import Approval, ApprovalStatus, Evidence, Proposal, Terms
 from countersign.errors import SignedBytesChanged
-from countersign.models import (
-    Approval,
-    ApprovalStatus,
-    CaseFile,
-    Citation,
-    Evidence,
-    Proposal,
-    Terms,
-    canonical_json,
-    sha256_hex,
-)
+from countersign.models import CaseFile, Citation, canonical_json, sha256_hex
 
 
 def propose(

@@ -11,7 +11,8 @@ looked for before it is sent again.
 from dataclasses import dataclass
 from typing import Any
 
-from countersign.models import Citation, Proposal
+from countersign.decisions import Proposal
+from countersign.models import Citation
 
 ADD_DISCUSSION_COMMENT = (
     "mutation Reply($subject: ID!, $body: String!)"

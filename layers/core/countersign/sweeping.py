@@ -13,9 +13,10 @@ from typing import Protocol
 
 from countersign.approvals import Arbiter
 from countersign.clock import instant, parse
+from countersign.decisions import Approval, ApprovalStatus
 from countersign.endings import FINAL, Failure, fail_case
 from countersign.errors import EngineUnavailable, StoreConflict
-from countersign.models import Approval, ApprovalStatus, CaseHead, CaseStatus
+from countersign.models import CaseHead, CaseStatus
 
 PERIOD_S = 300
 """How often the sweep runs."""
