@@ -22,6 +22,16 @@ for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
 LOOPBACK = ("127.", "::1", "localhost")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cases", metavar="DIR", help="a folder of cases (.jsonl) for tests/cases, which are skipped without"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "cases(kind): one test for each line of {kind}.jsonl in --cases")
+
+
 class NetworkUsed(BaseException):
     """A test tried to leave the machine. Not an Exception, so that no code under test can swallow it."""
 
