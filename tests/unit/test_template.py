@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from countersign.case_file import raw_key
+from countersign.models import CaseRef
 from local import asl
 from local.template import load, to_cloudformation
 
@@ -144,6 +146,22 @@ def test_a_batch_is_handled_once_at_a_time_and_in_part(name: str, mapping: dict[
     assert 2 <= mapping["ScalingConfig"]["MaximumConcurrency"] <= 50
 
 
+def test_a_queue_answers_over_tls_alone() -> None:
+    refused: dict[str, list[str]] = {}
+    for policy in of_type("AWS::SQS::QueuePolicy").values():
+        queues = [named(queue) for queue in policy["Queues"]]
+        for statement in policy["PolicyDocument"]["Statement"]:
+            if statement["Effect"] == "Deny":
+                assert statement["Principal"] == "*"
+                assert statement["Action"] == "sqs:*"
+                assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+                for queue in queues:
+                    refused.setdefault(queue, []).extend(referred(statement["Resource"]))
+    # A queue has one policy, which must speak of itself.
+    assert refused.keys() == of_type("AWS::SQS::Queue").keys()
+    assert all(queue in resources for queue, resources in refused.items())
+
+
 def test_every_queue_that_is_no_dead_letter_queue_is_read() -> None:
     read = {named(mapping["EventSourceArn"]) for mapping in MAPPINGS.values()}
     assert read == READ
@@ -225,6 +243,16 @@ def test_a_bucket_is_private_versioned_and_encrypted(name: str, bucket: dict[str
     assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
     lifecycle = bucket["LifecycleConfiguration"]["Rules"]
     assert all("NoncurrentVersionExpiration" in each for each in lifecycle), "erased is erased"
+
+
+def test_every_text_of_a_case_is_erased_by_age() -> None:
+    rules = RESOURCES["CaseFilesBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    erased = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if rule["Status"] == "Enabled"}
+    ref = CaseRef(tenant="t", case_id="c")
+    for key in (ref.prefix, raw_key(ref)):
+        assert [days for prefix, days in erased.items() if key.startswith(prefix)] == [
+            {"Ref": "CaseFileDays"}
+        ], key
 
 
 @pytest.mark.parametrize("bucket", of_type("AWS::S3::Bucket"))
