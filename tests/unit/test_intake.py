@@ -55,7 +55,7 @@ def test_an_event_is_claimed_kept_queued_and_then_acknowledged(intake: Intake, e
             "run": 1,
         }
     ]
-    raw = intake.stores.files.get_model(f"{ref.prefix}/raw.json", RawEvent)
+    raw = intake.stores.files.get_model(f"events/default/{ref.case_id}.json", RawEvent)
     assert raw.body == event["body"]
     assert not [name for name in raw.headers if "signature" in name]
     assert raw.headers["content-type"] == "application/json"

@@ -197,7 +197,13 @@ def evidence_key(ref: CaseRef, index: int) -> str:
 
 
 def raw_key(ref: CaseRef) -> str:
-    return f"{ref.prefix}/raw.json"
+    """Apart from the rest of the case, so that a tenant's accepted events can be listed by themselves."""
+    return f"{events_prefix(ref.tenant)}{ref.case_id}.json"
+
+
+def events_prefix(tenant: str) -> str:
+    """Under it lie the tenant's raw events, one for each event that was acknowledged."""
+    return f"events/{tenant}/"
 
 
 def agent_trace_key(ref: CaseRef, round_number: int) -> str:
