@@ -146,10 +146,12 @@ class Stack:
 
     @property
     def token(self) -> str:
-        """The bearer token of the person who runs the stack."""
+        """The bearer token of the person who runs the stack, an operator."""
         with self._tokens_lock:
             if self._token is None:
-                self._token = self.add_person("local")
+                self._token = self.add_person(
+                    "local", groups=(self._parameters.get("OperatorGroup", "operators"),)
+                )
             return self._token
 
     @property

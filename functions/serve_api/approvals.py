@@ -6,19 +6,20 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from countersign.api import ApprovalList, DecisionAnswer
 from countersign.approvals import Person
+from countersign.calls import Call
 from countersign.cards import approval_line, evidence_card
 from countersign.decisions import Approval, ApprovalStatus, DecisionBody, DecisionDocument
 from countersign.errors import CaseFileMissing, NotFound
 from countersign.ledger import find_approval
 from countersign.proposals import read_signed
-from reading import Call
+from ports import Ports
 
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]
 
 
 @router.get("/approvals")
 def list_approvals() -> dict[str, Any]:
-    call: Call = router.context["call"]
+    call: Call[Ports] = router.context["call"]
     status = call.status(ApprovalStatus) or ApprovalStatus.PENDING
     found, cursor = call.ports.arbiter().ledger.approvals(call.tenant, status, call.limit(), call.cursor())
     answer = ApprovalList(approvals=[approval_line(approval) for approval in found], cursor=cursor)
@@ -27,7 +28,7 @@ def list_approvals() -> dict[str, Any]:
 
 @router.get("/approvals/<approval_id>")
 def show_approval(approval_id: str) -> dict[str, Any]:
-    call: Call = router.context["call"]
+    call: Call[Ports] = router.context["call"]
     arbiter = call.ports.arbiter()
     approval = find_approval(arbiter.ledger, call.tenant, approval_id)
     files = arbiter.files
@@ -47,7 +48,7 @@ def show_approval(approval_id: str) -> dict[str, Any]:
 
 @router.post("/approvals/<approval_id>/decision")
 def decide(approval_id: str) -> dict[str, Any]:
-    call: Call = router.context["call"]
+    call: Call[Ports] = router.context["call"]
     body, arbiter = call.body(DecisionBody), call.ports.arbiter()
     person = Person(name=call.person, channel="api", subject=call.subject)
     approval = find_approval(arbiter.ledger, call.tenant, approval_id)

@@ -6,19 +6,20 @@ from typing import Any
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from countersign.api import CaseList
+from countersign.calls import Call
 from countersign.cards import case_answer, case_line, queued_head
 from countersign.case_file import raw_key
 from countersign.errors import CaseFileMissing, NotFound
 from countersign.ledger import is_case_id
 from countersign.models import CaseStatus, RawEvent
-from reading import Call
+from ports import Ports
 
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]
 
 
 @router.get("/cases")
 def list_cases() -> dict[str, Any]:
-    call: Call = router.context["call"]
+    call: Call[Ports] = router.context["call"]
     ledger = call.ports.arbiter().ledger
     found, cursor = ledger.cases(call.tenant, call.status(CaseStatus), call.limit(), call.cursor())
     return CaseList(cases=[case_line(head) for head in found], cursor=cursor).model_dump(mode="json")
@@ -26,7 +27,7 @@ def list_cases() -> dict[str, Any]:
 
 @router.get("/cases/<case_id>")
 def show_case(case_id: str) -> dict[str, Any]:
-    call: Call = router.context["call"]
+    call: Call[Ports] = router.context["call"]
     missing = NotFound("there is no such case")
     if not is_case_id(case_id):
         raise missing

@@ -15,17 +15,18 @@ from countersign.api import (
     SearchResult,
     StoredDocuments,
 )
+from countersign.calls import Call, checked
 from countersign.clock import instant
 from countersign.errors import InvalidRequest
 from countersign_knowledge.documents import document_name
-from reading import Call, checked
+from ports import Ports
 
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]
 
 
 @router.post("/knowledge/documents")
 def add_documents() -> tuple[dict[str, Any], int]:
-    call: Call = router.context["call"]
+    call: Call[Ports] = router.context["call"]
     given = call.json()
     new = checked(NewDocuments, given if "documents" in given else {"documents": [given]})
     # All are read before the first is stored, so that a bad one does not leave half of them behind.
@@ -49,7 +50,7 @@ def add_documents() -> tuple[dict[str, Any], int]:
 
 @router.get("/knowledge/jobs/<job_id>")
 def show_job(job_id: str) -> dict[str, Any]:
-    call: Call = router.context["call"]
+    call: Call[Ports] = router.context["call"]
     job = call.ports.documents().job(job_id)
     # Nothing of its statistics: a job reads the documents of every tenant.
     answer = JobAnswer(
@@ -63,7 +64,7 @@ def show_job(job_id: str) -> dict[str, Any]:
 
 @router.post("/knowledge/search")
 def search() -> dict[str, Any]:
-    call: Call = router.context["call"]
+    call: Call[Ports] = router.context["call"]
     body = call.body(SearchBody)
     found = call.ports.search(body.query, call.tenant, body.limit)
     results = [

@@ -7,8 +7,9 @@ from pathlib import Path
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
+from countersign.calls import Call
 from countersign.errors import NotFound
-from reading import Call
+from ports import Ports
 
 # Nothing from elsewhere runs, loads or is sent anywhere, nobody frames the page, no text becomes markup.
 CONTENT_SECURITY_POLICY = (
@@ -38,7 +39,7 @@ def static_file(file: str) -> Response[str]:
 
 
 def _serve(name: str) -> Response[str]:
-    call: Call = router.context["call"]
+    call: Call[Ports] = router.context["call"]
     path = Path(call.ports.settings().web_dir, name)
     # The form of the name is the guard: one part, no dots in front, a suffix we know.
     if not _FILE.fullmatch(name) or path.suffix not in TYPES or not path.is_file():

@@ -13,12 +13,14 @@ from countersign.errors import KnowledgeUnavailable
 from countersign.models import Passage
 from countersign.settings import Settings
 from countersign_knowledge.documents import Job
+from desk_ports import DeskPorts
 from functions.serve_api.app import handler
+from functions.serve_desk.app import handler as desk_handler
 from ports import Ports
 from tests.unit.stores import ENVIRONMENT, NOW, Context, Stores, passage
 
 ROOT = Path(__file__).parents[2]
-EVENTS = ROOT / "events/serve_api"
+EVENTS = ROOT / "events"
 OPENAPI = json.loads((ROOT / "docs/openapi.json").read_text())
 LATER = NOW + timedelta(minutes=5)
 
@@ -91,17 +93,40 @@ class Api:
     def call(self, event: str | dict[str, Any], **changes: Any) -> Answer:
         """Makes a sample event's call. `changes` are those of `changed`."""
         given = changed(load(event) if isinstance(event, str) else event, **changes)
-        answer = handler(given, Context(), self.ports)
-        assert set(answer) >= {"statusCode", "headers", "body"}
-        assert not answer["isBase64Encoded"]
-        got = Answer(answer["statusCode"], answer["headers"], answer.get("body") or "")
-        check(given["routeKey"], got)
-        return got
+        return read_answer(given, handler(given, Context(), self.ports))
 
 
-def load(name: str) -> dict[str, Any]:
-    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
+class Desk:
+    """The operators' desk over some stores, at a moment that `now` says."""
+
+    def __init__(self, stores: Stores) -> None:
+        self.stores = stores
+        self.now: datetime = LATER
+        settings = Settings.read(ENVIRONMENT)
+        self.ports = DeskPorts(
+            settings=lambda: settings,
+            ledger=lambda: stores.ledger,
+            now=lambda: self.now,
+        )
+
+    def call(self, event: str | dict[str, Any], **changes: Any) -> Answer:
+        """Makes a sample event's call. `changes` are those of `changed`."""
+        given = changed(load(event, "serve_desk") if isinstance(event, str) else event, **changes)
+        return read_answer(given, desk_handler(given, Context(), self.ports))
+
+
+def load(name: str, function: str = "serve_api") -> dict[str, Any]:
+    event: dict[str, Any] = json.loads((EVENTS / function / f"{name}.json").read_text())
     return event
+
+
+def read_answer(event: dict[str, Any], answer: dict[str, Any]) -> Answer:
+    """What a client gets, once it is found to be as the document says."""
+    assert set(answer) >= {"statusCode", "headers", "body"}
+    assert not answer["isBase64Encoded"]
+    got = Answer(answer["statusCode"], answer["headers"], answer.get("body") or "")
+    check(event["routeKey"], got)
+    return got
 
 
 def changed(

@@ -256,5 +256,5 @@ def test_everything_is_caught_in_three_places_only() -> None:
     assert places == {
         "layers/core/countersign/batches.py",
         "layers/core/countersign/observability.py",
-        "functions/serve_api/app.py",
+        "layers/core/countersign/http_api.py",
     }

@@ -215,6 +215,32 @@ class DecisionAnswer(Body):
     signed_sha256: str | None
 
 
+# The desk
+
+
+class Failure(Body):
+    """What waits for an operator: a case that failed, or a message that its queue gave up.
+
+    `state` is the state of the machine that failed, None for a message; `reason` says in words or by an
+    error's name what went wrong. `case_id` is None where a message cannot be read.
+    """
+
+    id: str
+    kind: Literal["case", "intake", "delivery"]
+    case_id: str | None
+    state: str | None
+    reason: str
+    at: str
+    redrivable: bool
+
+
+class FailureList(Body):
+    """Messages are on the first page, then come cases, the latest first."""
+
+    failures: list[Failure]
+    cursor: str | None
+
+
 # Knowledge
 
 

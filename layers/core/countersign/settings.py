@@ -40,6 +40,7 @@ class Settings(BaseModel):
     policies_dir: Path
     web_dir: Path
     tenant_claim: str = "tenant"
+    operator_group: str = "operators"
     daily_budget_usd: Decimal = Field(default=Decimal(10), gt=0)
     case_reserve_usd: Decimal = Field(default=Decimal("0.05"), gt=0)
     github_api_url: str = "https://api.github.com"

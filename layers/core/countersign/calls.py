@@ -1,15 +1,16 @@
-"""Reads what a call says: who asks, for which tenant, which page of a list, and its body."""
+"""Reads what a call of the HTTP API says: who asks, for which tenant, which page of a list, and its body."""
 
 import re
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
 from countersign.bodies import event_headers, raw_body, read_json
 from countersign.errors import InvalidRequest, NotAllowed
 from countersign.models import CaseRef
-from ports import Ports
+from countersign.settings import Settings
 
 LARGEST_PAGE = 100
 NAMES = ("name", "email", "sub")
@@ -22,10 +23,17 @@ _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
-class Call:
-    """One HTTP call: API Gateway's event (payload 2.0) with the ports of the deployment."""
+class HasSettings(Protocol):
+    """The ports of a function, of which reading a call needs only this."""
 
-    def __init__(self, event: dict[str, Any], ports: Ports) -> None:
+    @property
+    def settings(self) -> Callable[[], Settings]: ...
+
+
+class Call[P: HasSettings]:
+    """One HTTP call: API Gateway's event (payload 2.0) with what its function needs of the deployment."""
+
+    def __init__(self, event: dict[str, Any], ports: P) -> None:
         self._event = event
         self.ports = ports
 
@@ -52,6 +60,11 @@ class Call:
         """The issuer's own id of the person, which nobody can choose for themselves."""
         subject = self._claims.get("sub")
         return str(subject)[:LONGEST_NAME] if subject else None
+
+    @property
+    def groups(self) -> set[str]:
+        """The words of the claim `groups`. API Gateway passes a list on as `[a b]`, without any quotes."""
+        return set(str(self._claims.get("groups") or "").strip("[]").replace(",", " ").split())
 
     def case(self, case_id: str) -> CaseRef:
         return CaseRef(tenant=self.tenant, case_id=case_id)

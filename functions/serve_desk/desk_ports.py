@@ -1,0 +1,16 @@
+"""What the desk's routes need of the deployment. Nothing is made before a route asks for it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from countersign import clock, deployment
+from countersign.ledger import Ledger
+from countersign.settings import Settings, settings
+
+
+@dataclass(frozen=True)
+class DeskPorts:
+    settings: Callable[[], Settings] = settings
+    ledger: Callable[[], Ledger] = deployment.ledger
+    now: Callable[[], datetime] = clock.now
