@@ -6,6 +6,7 @@ other: the second finds the first one's result and returns it. Beside it lie obj
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -82,6 +83,20 @@ class CaseFiles:
     def get_model[M: BaseModel](self, key: str, model: type[M]) -> M:
         """Raises CaseFileMissing."""
         return model.model_validate_json(self.get(key))
+
+    def events(self, tenant: str, after: str | None) -> tuple[list[tuple[str, datetime]], bool]:
+        """A tenant's accepted events, at most 1,000, in the order of their case ids: id, and when it was kept.
+
+        `after` is the case id that the listing goes on behind. The second value says whether there are more.
+        """
+        prefix = events_prefix(tenant)
+        start = {"StartAfter": raw_key(CaseRef(tenant=tenant, case_id=after))} if after else {}
+        answer = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=prefix, **start)  # type: ignore[arg-type]
+        found = [
+            (entry["Key"].removeprefix(prefix).removesuffix(".json"), entry["LastModified"])
+            for entry in answer.get("Contents", [])
+        ]
+        return found, answer["IsTruncated"]
 
     def _read(self, ref: CaseRef) -> tuple[CaseFile, str]:
         body, etag = self._get(_key(ref))

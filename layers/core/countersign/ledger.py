@@ -28,6 +28,9 @@ CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 """An execution's name is made of it; nothing in it means anything to a key."""
 APPROVAL_ID = re.compile(rf"(?P<case_id>{CASE_ID.pattern})-a[1-9][0-9]{{0,3}}")
 
+BATCH = 100
+"""Rows that DynamoDB reads in one call at most."""
+
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
 
@@ -169,6 +172,19 @@ class Ledger:
     def head(self, ref: CaseRef) -> CaseHead | None:
         rows = self._get(ref, "head")
         return _head(ref.tenant, ref.case_id, rows) if rows else None
+
+    def heads(self, refs: Iterable[CaseRef]) -> dict[str, CaseHead]:
+        """The heads that there are, by their case ids; a hundred are one call."""
+        keys = [_item({"pk": _case_pk(ref), "sk": "head"}) for ref in refs]
+        rows: list[Item] = []
+        while keys:
+            asked = {self._table: {"Keys": keys[:BATCH], "ConsistentRead": True}}
+            answer = self._db.batch_get_item(RequestItems=asked)  # type: ignore[arg-type]
+            rows += [_row(item) for item in answer["Responses"][self._table]]
+            # What DynamoDB had no room for comes with the next call.
+            keys = keys[BATCH:] + answer["UnprocessedKeys"].get(self._table, {}).get("Keys", [])
+        found = [_head(*row["pk"].split("#", 1), row) for row in rows]
+        return {head.case_id: head for head in found}
 
     def approval(self, ref: CaseRef, approval_id: str) -> Approval | None:
         """Read consistently: the row is the arbiter."""
