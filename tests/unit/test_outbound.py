@@ -1,6 +1,7 @@
 """Which addresses are connected to: looked up once, every address checked, nothing ambiguous let through."""
 
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -124,6 +125,36 @@ def test_a_public_https_address_is_pinned(resolver: Resolver, url: str, host: st
         "https://[fd00:ec2::254]/",
         "https://[fe80::1]/",
         "https://[::1/",
+        "https://[::]/",
+        "https://[::127.0.0.1]/",
+        "https://[::ffff:0:7f00:1]/",
+        "https://[0:0:0:0:0:ffff:a9fe:a9fe]/",
+        "https://[64:ff9b:1::a00:1]/",
+        "https://[2001:0:7f00:1::]/",
+        "https://[100::1]/",
+        "https://[ff02::1]/",
+        "https://[fe80::1%25eth0]/",
+        "https://[2606:4700:4700::1111%25lo]/",
+        "https://[v1.127.0.0.1]/",
+        "https://127.0.0.1./",
+        "https://127。0。0。1/",
+        "https://①②⑦.0.0.1/",
+        "https://0xA9FEA9FE/",
+        "https://0xa9.0376.43518/",
+        "https://169.254.169.0376/",
+        "https://00000177.0.0.1/",
+        "https://127.0.0.1.:443/",
+        "https://4294967296/",
+        "https://localhost./",
+        "https://loc\u200balhost.example.com/",
+        "https://ip6-loopback/",
+        # what Lambda keeps for itself
+        "http://127.0.0.1:9001/2018-06-01/runtime/invocation/next",
+        "https://169.254.100.1:9001/2018-06-01/runtime/invocation/next",
+        "https://169.254.79.129/",
+        "https://169.254.170.2/v2/credentials",
+        "https://169.254.169.253/",
+        "https://[fd00:ec2::23]/",
     ],
 )
 def test_anything_else_is_denied_without_asking_anybody(resolver: Resolver, url: str) -> None:
@@ -141,6 +172,12 @@ def test_anything_else_is_denied_without_asking_anybody(resolver: Resolver, url:
         ["169.254.169.254", PUBLIC],
         [PUBLIC, "::1"],
         [PUBLIC_V6, "fe80::1%eth0"],
+        [f"{PUBLIC_V6}%eth0"],
+        ["2001:db8::1"],
+        ["198.51.100.7", PUBLIC],
+        ["2002:a9fe:a9fe::1"],
+        ["::"],
+        ["0.0.0.0"],
         ["::ffff:10.0.0.5"],
         ["64:ff9b::7f00:1"],
         ["168.63.129.16"],
@@ -158,6 +195,23 @@ def test_a_name_without_an_address_is_denied_for_now(resolver: Resolver) -> None
     resolver([])
     with pytest.raises(DestinationUnresolved):
         resolve_target("https://hooks.example.com/")
+
+
+def test_a_look_up_that_hangs_is_left_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    released, asked = threading.Event(), threading.Event()
+
+    def hangs(host: str, port: int, *args: Any, **kwargs: Any) -> list[Any]:
+        asked.set()
+        released.wait()
+        return [entry(PUBLIC, port)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", hangs)
+    try:
+        with pytest.raises(DestinationUnresolved, match="in time"):
+            resolve_target("https://hooks.example.com/", deadline_s=0.01)
+        assert asked.is_set()
+    finally:
+        released.set()
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000/hook", "http://[::1]:8000/", "http://127.8.8.8/"])

@@ -155,4 +155,7 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     if isinstance(address, IPv4Address):
         excluded = any(address in network for network in _NOT_PUBLIC_V4)
         return address.is_global and not address.is_multicast and not excluded
+    # An address with a zone (`%eth0`) means a link of this machine, whatever its number says.
+    if address.scope_id is not None:
+        return False
     return address in _GLOBAL_UNICAST_V6 and not any(address in network for network in _NOT_PUBLIC_V6)

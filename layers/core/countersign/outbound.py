@@ -25,6 +25,8 @@ from urllib3.exceptions import HTTPError
 from countersign.destinations import Url, check_policy, is_public, parse_url
 from countersign.errors import ConfigurationError, DestinationDenied, DestinationUnresolved
 
+LOOK_UP_S = 10
+"""Seconds that a name may take to be looked up, so that time is left to send."""
 CONNECT_S = 5
 """Seconds that one address has to take a connection before the next is tried."""
 MAX_BYTES = 65_536
@@ -72,7 +74,9 @@ class NoAnswer(Exception):
 class Network(Protocol):
     """The functions below, as those take them who send: this module, or a test's stand-in."""
 
-    def resolve_target(self, url: str, *, allow_loopback: bool = False) -> PinnedTarget: ...
+    def resolve_target(
+        self, url: str, *, allow_loopback: bool = False, deadline_s: float = LOOK_UP_S
+    ) -> PinnedTarget: ...
 
     def post(
         self,
@@ -94,18 +98,18 @@ class Network(Protocol):
     ) -> Answer: ...
 
 
-def resolve_target(url: str, *, allow_loopback: bool = False) -> PinnedTarget:
+def resolve_target(url: str, *, allow_loopback: bool = False, deadline_s: float = LOOK_UP_S) -> PinnedTarget:
     """Looks a URL's host up, once, and checks every address it has.
 
     https on port 443 to public unicast addresses, or, with `allow_loopback`, http on any port to a host that
     says itself that it is this machine. Raises DestinationDenied; DestinationUnresolved, which is one, where
-    the name has no address now.
+    the name has no address now, or none within `deadline_s`.
     """
     parsed = parse_url(url)
     loopback = allow_loopback and parsed.scheme == "http" and parsed.names_loopback
     if not loopback:
         check_policy(parsed)
-    found = [parsed.address] if parsed.address else _look_up(parsed.host, parsed.port)
+    found = [parsed.address] if parsed.address else _look_up(parsed.host, parsed.port, deadline_s)
     for address in found:
         if not (address.is_loopback if loopback else is_public(address)):
             raise DestinationDenied("the address leads to a network that is not public")
@@ -134,11 +138,19 @@ def get(
     return _exchange("GET", target, None, headers, deadline_s, max_bytes)
 
 
-def _look_up(host: str, port: int) -> list[IPv4Address | IPv6Address]:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        found = []
+def _look_up(host: str, port: int, deadline_s: float) -> list[IPv4Address | IPv6Address]:
+    found: list[Any] = []
+
+    def ask() -> None:
+        with suppress(OSError, UnicodeError):
+            found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+    # It takes no timeout and cannot be interrupted, only left: the thread ends with the resolver's patience.
+    asking = threading.Thread(target=ask, name="look-up", daemon=True)
+    asking.start()
+    asking.join(max(deadline_s, 0))
+    if asking.is_alive():
+        raise DestinationUnresolved("the name of the address was not looked up in time")
     if not found:
         raise DestinationUnresolved("the name of the address has no address now")
     return [ip_address(entry[4][0]) for entry in found]
