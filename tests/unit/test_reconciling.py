@@ -1,4 +1,4 @@
-"""Accounting for accepted events: each is ended, moving, a dead letter or lost, and what is lost is put back."""
+"""Accounting for accepted events: each has ended, moves, is a dead letter or lost; what is lost is put back."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta

@@ -85,7 +85,7 @@ class CaseFiles:
         return model.model_validate_json(self.get(key))
 
     def events(self, tenant: str, after: str | None) -> tuple[list[tuple[str, datetime]], bool]:
-        """A tenant's accepted events, at most 1,000, in the order of their case ids: id, and when it was kept.
+        """A tenant's accepted events, at most 1,000, by case id: the id, and when the event was kept.
 
         `after` is the case id that the listing goes on behind. The second value says whether there are more.
         """

@@ -174,17 +174,20 @@ class Ledger:
         return _head(ref.tenant, ref.case_id, rows) if rows else None
 
     def heads(self, refs: Iterable[CaseRef]) -> dict[str, CaseHead]:
-        """The heads that there are, by their case ids; a hundred are one call."""
-        keys = [_item({"pk": _case_pk(ref), "sk": "head"}) for ref in refs]
-        rows: list[Item] = []
+        """The heads that there are of a tenant's cases, by their case ids; a hundred are one call."""
+        by_key = {_case_pk(ref): ref for ref in refs}
+        keys: list[Any] = [_item({"pk": pk, "sk": "head"}) for pk in by_key]
+        heads = {}
         while keys:
-            asked = {self._table: {"Keys": keys[:BATCH], "ConsistentRead": True}}
-            answer = self._db.batch_get_item(RequestItems=asked)  # type: ignore[arg-type]
-            rows += [_row(item) for item in answer["Responses"][self._table]]
+            asked: Any = {self._table: {"Keys": keys[:BATCH], "ConsistentRead": True}}
+            answer = self._db.batch_get_item(RequestItems=asked)
+            for row in map(_row, answer["Responses"][self._table]):
+                ref = by_key[row["pk"]]
+                heads[ref.case_id] = _head(ref.tenant, ref.case_id, row)
             # What DynamoDB had no room for comes with the next call.
-            keys = keys[BATCH:] + answer["UnprocessedKeys"].get(self._table, {}).get("Keys", [])
-        found = [_head(*row["pk"].split("#", 1), row) for row in rows]
-        return {head.case_id: head for head in found}
+            left: Any = answer.get("UnprocessedKeys", {}).get(self._table, {})
+            keys = keys[BATCH:] + left.get("Keys", [])
+        return heads
 
     def approval(self, ref: CaseRef, approval_id: str) -> Approval | None:
         """Read consistently: the row is the arbiter."""
