@@ -9,20 +9,17 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from countersign.decisions import Approval, ApprovalStatus
 from countersign.errors import InvalidRequest, NotFound, StoreConflict
+from countersign.items import Item, conflicted, refused, to_item, to_row
 from countersign.models import CaseHead, CaseRef, CaseStatus, LedgerEvent
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-type Item = dict[str, Any]
 
 CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 """An execution's name is made of it; nothing in it means anything to a key."""
@@ -30,9 +27,6 @@ APPROVAL_ID = re.compile(rf"(?P<case_id>{CASE_ID.pattern})-a[1-9][0-9]{{0,3}}")
 
 BATCH = 100
 """Rows that DynamoDB reads in one call at most."""
-
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
 
 
 class Rejected(Exception):
@@ -55,7 +49,7 @@ class Ledger:
     def put_head(self, head: CaseHead) -> Item:
         """Creates the head; refused where the case has one."""
         return self._put(
-            _case_pk(head.ref),
+            case_pk(head.ref),
             "head",
             head.model_dump(mode="json", exclude={"tenant", "case_id"})
             | {
@@ -77,17 +71,22 @@ class Ledger:
         approval_id: str | None = None,
         seen: str | None = None,
         run: int | None = None,
+        waiting_for: str | None = None,
+        failed_in: str | None = None,
     ) -> Item:
         """Moves the head to a status; refused where there is no head.
 
         Given `seen`, the `updated_at` of a head, it is refused where the head has moved since. `run` is the
-        number of the execution that goes on with the case.
+        number of the execution that goes on with the case, `waiting_for` what a parked one waits for,
+        `failed_in` the state in which one failed.
         """
         values: Item = {"status": status.value, "updated_at": at}
         values |= {"gsi2pk": _status_pk(ref.tenant, "case", status), "gsi2sk": at}
         values |= {"outcome": outcome} if outcome else {}
         values |= {"approval_id": approval_id} if approval_id else {}
         values |= {"run": run} if run else {}
+        values |= {"failed_in": failed_in} if failed_in else {}
+        values |= {"waiting_for": waiting_for} if waiting_for else {}
         if seen is None:
             return self._update(ref, "head", values, "attribute_exists(pk)", {})
         return self._update(ref, "head", values, "updated_at = :seen", {":seen": seen})
@@ -95,7 +94,7 @@ class Ledger:
     def put_event(self, ref: CaseRef, key: str, event: LedgerEvent) -> Item:
         """Appends to the history; refused where the event with this key is there already."""
         return self._put(
-            _case_pk(ref), f"event#{key}", event.model_dump(mode="json"), "attribute_not_exists(pk)"
+            case_pk(ref), f"event#{key}", event.model_dump(mode="json"), "attribute_not_exists(pk)"
         )
 
     def put_approval(self, approval: Approval) -> Item:
@@ -103,7 +102,7 @@ class Ledger:
         row = approval.model_dump(mode="json", exclude={"tenant", "case_id"}, exclude_none=True)
         row |= _approval_index(approval.tenant, approval.status, approval.requested_at)
         return self._put(
-            _case_pk(approval.ref), f"approval#{approval.approval_id}", row, "attribute_not_exists(pk)"
+            case_pk(approval.ref), f"approval#{approval.approval_id}", row, "attribute_not_exists(pk)"
         )
 
     def change_approval(
@@ -130,12 +129,26 @@ class Ledger:
             names={"#status": "status", "#version": "version"},
         )
 
+    def change_row(
+        self, pk: str, sk: str, expression: str, condition: str, values: Mapping[str, Any]
+    ) -> Item:
+        """An update in DynamoDB's own words, for the columns and rows that modules of their own keep."""
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": to_item({"pk": pk, "sk": sk}),
+                "UpdateExpression": expression,
+                "ConditionExpression": condition,
+                "ExpressionAttributeValues": to_item(values),
+            }
+        }
+
     def put_memory(self, ref: CaseRef, thread: str, at: str) -> Item:
         """Joins a closed case to its thread. Unconditional: the same case writes the same row."""
         return {
             "Put": {
                 "TableName": self._table,
-                "Item": _item({"pk": _thread_pk(ref.tenant, thread), "sk": ref.case_id, "at": at}),
+                "Item": to_item({"pk": _thread_pk(ref.tenant, thread), "sk": ref.case_id, "at": at}),
             }
         }
 
@@ -153,11 +166,29 @@ class Ledger:
             else:
                 self._db.update_item(**batch[0]["Update"])
         except ClientError as error:
-            if positions := _refused(error):
+            if positions := refused(error):
                 raise Rejected(positions) from None
-            if _conflicted(error):
+            if conflicted(error):
                 raise StoreConflict("somebody else was writing the same rows") from None
             raise
+
+    def exchange(self, write: Item) -> tuple[bool, Item]:
+        """Runs one update; returns whether its condition held, and the row as it was before, {} for none.
+
+        Raises StoreConflict.
+        """
+        try:
+            before = self._db.update_item(
+                **write["Update"], ReturnValues="ALL_OLD", ReturnValuesOnConditionCheckFailure="ALL_OLD"
+            )
+        except ClientError as error:
+            if refused(error):
+                row: Mapping[str, Any] = error.response
+                return False, to_row(row.get("Item", {}))
+            if conflicted(error):
+                raise StoreConflict("somebody else was writing the same row") from None
+            raise
+        return True, to_row(before.get("Attributes", {}))
 
     def append(self, ref: CaseRef, key: str, event: LedgerEvent) -> bool:
         """Writes one line of history by itself; False where it is there already."""
@@ -170,18 +201,18 @@ class Ledger:
     # Reading.
 
     def head(self, ref: CaseRef) -> CaseHead | None:
-        rows = self._get(ref, "head")
+        rows = self.row(case_pk(ref), "head")
         return _head(ref.tenant, ref.case_id, rows) if rows else None
 
     def heads(self, refs: Iterable[CaseRef]) -> dict[str, CaseHead]:
         """The heads that there are of a tenant's cases, by their case ids; a hundred are one call."""
-        by_key = {_case_pk(ref): ref for ref in refs}
-        keys: list[Any] = [_item({"pk": pk, "sk": "head"}) for pk in by_key]
+        by_key = {case_pk(ref): ref for ref in refs}
+        keys: list[Any] = [to_item({"pk": pk, "sk": "head"}) for pk in by_key]
         heads = {}
         while keys:
             asked: Any = {self._table: {"Keys": keys[:BATCH], "ConsistentRead": True}}
             answer = self._db.batch_get_item(RequestItems=asked)
-            for row in map(_row, answer["Responses"][self._table]):
+            for row in map(to_row, answer["Responses"][self._table]):
                 ref = by_key[row["pk"]]
                 heads[ref.case_id] = _head(ref.tenant, ref.case_id, row)
             # What DynamoDB had no room for comes with the next call.
@@ -191,13 +222,13 @@ class Ledger:
 
     def approval(self, ref: CaseRef, approval_id: str) -> Approval | None:
         """Read consistently: the row is the arbiter."""
-        row = self._get(ref, f"approval#{approval_id}")
+        row = self.row(case_pk(ref), f"approval#{approval_id}")
         return _approval(ref, row) if row else None
 
     def history(self, ref: CaseRef) -> tuple[CaseHead | None, list[LedgerEvent], list[Approval]]:
         """All rows of a case in one query (a case has few); events in the order they happened."""
         rows = self._query(
-            KeyConditionExpression="pk = :pk", values={":pk": _case_pk(ref)}, ConsistentRead=True
+            KeyConditionExpression="pk = :pk", values={":pk": case_pk(ref)}, ConsistentRead=True
         )
         head, events, approvals = None, [], []
         for row in rows:
@@ -223,14 +254,14 @@ class Ledger:
             if status is None
             else ("by_status", "gsi2pk", _status_pk(tenant, "case", status))
         )
-        rows, following = self._page(index, key, value, limit, cursor, newest_first=True)
+        rows, following = self.page(index, key, value, limit, cursor, newest_first=True)
         return [_head(tenant, row["pk"].removeprefix(f"{tenant}#"), row) for row in rows], following
 
     def approvals(
         self, tenant: str, status: ApprovalStatus, limit: int, cursor: str | None
     ) -> tuple[list[Approval], str | None]:
         """A tenant's approvals in one status; the longest waiting first where they are pending."""
-        rows, following = self._page(
+        rows, following = self.page(
             "by_status",
             "gsi2pk",
             _status_pk(tenant, "approval", status),
@@ -244,7 +275,7 @@ class Ledger:
         ], following
 
     def _put(self, pk: str, sk: str, values: Mapping[str, Any], condition: str) -> Item:
-        item = _item({"pk": pk, "sk": sk, **{k: v for k, v in values.items() if v is not None}})
+        item = to_item({"pk": pk, "sk": sk, **{k: v for k, v in values.items() if v is not None}})
         return {"Put": {"TableName": self._table, "Item": item, "ConditionExpression": condition}}
 
     def _update(
@@ -260,48 +291,50 @@ class Ledger:
         return {
             "Update": {
                 "TableName": self._table,
-                "Key": _item({"pk": _case_pk(ref), "sk": sk}),
+                "Key": to_item({"pk": case_pk(ref), "sk": sk}),
                 "UpdateExpression": "SET " + ", ".join(f"#c{i} = :c{i}" for i in range(len(columns))),
                 "ConditionExpression": condition,
                 "ExpressionAttributeNames": {f"#c{i}": c for i, c in enumerate(columns)} | dict(names or {}),
-                "ExpressionAttributeValues": _item(
+                "ExpressionAttributeValues": to_item(
                     {f":c{i}": values[c] for i, c in enumerate(columns)} | dict(given)
                 ),
             }
         }
 
-    def _get(self, ref: CaseRef, sk: str) -> Item | None:
+    def row(self, pk: str, sk: str) -> Item | None:
+        """Any row of the table, read consistently."""
         answer = self._db.get_item(
-            TableName=self._table, Key=_item({"pk": _case_pk(ref), "sk": sk}), ConsistentRead=True
+            TableName=self._table, Key=to_item({"pk": pk, "sk": sk}), ConsistentRead=True
         )
-        return _row(answer["Item"]) if "Item" in answer else None
+        return to_row(answer["Item"]) if "Item" in answer else None
 
     def _query(self, *, values: Mapping[str, Any], **arguments: Any) -> list[Item]:
         rows: list[Item] = []
         while True:
             answer = self._db.query(
-                TableName=self._table, ExpressionAttributeValues=_item(values), **arguments
+                TableName=self._table, ExpressionAttributeValues=to_item(values), **arguments
             )
-            rows += [_row(item) for item in answer["Items"]]
+            rows += [to_row(item) for item in answer["Items"]]
             if "LastEvaluatedKey" not in answer:
                 return rows
             arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    def _page(
+    def page(
         self, index: str, key: str, value: str, limit: int, cursor: str | None, *, newest_first: bool
     ) -> tuple[list[Item], str | None]:
+        """Rows of one partition of an index, and where the next page begins. Raises InvalidRequest."""
         start = {"ExclusiveStartKey": _open_cursor(cursor, key, value)} if cursor else {}
         answer = self._db.query(
             TableName=self._table,
             IndexName=index,
             KeyConditionExpression=f"{key} = :value",
-            ExpressionAttributeValues=_item({":value": value}),
+            ExpressionAttributeValues=to_item({":value": value}),
             ScanIndexForward=not newest_first,
             Limit=limit,
             **start,  # type: ignore[arg-type]
         )
         last = answer.get("LastEvaluatedKey")
-        return [_row(item) for item in answer["Items"]], _make_cursor(last) if last else None
+        return [to_row(item) for item in answer["Items"]], _make_cursor(last) if last else None
 
 
 def approval_closed(tenant: str, at: str, **values: Any) -> Item:
@@ -332,7 +365,8 @@ def _status_pk(tenant: str, kind: str, status: CaseStatus | ApprovalStatus) -> s
     return f"{tenant}#{kind}#{status.value}"
 
 
-def _case_pk(ref: CaseRef) -> str:
+def case_pk(ref: CaseRef) -> str:
+    """The partition of a case's rows."""
     return f"{ref.tenant}#{ref.case_id}"
 
 
@@ -352,47 +386,8 @@ def _fields(row: Item, model: type[CaseHead | Approval | LedgerEvent]) -> Item:
     return {name: value for name, value in row.items() if name in model.model_fields}
 
 
-def _item(values: Mapping[str, Any]) -> Item:
-    # DynamoDB takes no binary floats: scores go in as decimals and come back as such.
-    plain = json.loads(json.dumps(values, default=str), parse_float=Decimal)
-    return {name: _serialize(value) for name, value in plain.items()}
-
-
-def _row(item: Mapping[str, Any]) -> Item:
-    return {name: _plain(_deserialize(value)) for name, value in item.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, list) else value
-
-
-def _refused(error: ClientError) -> list[int]:
-    """The indexes of the writes whose condition did not hold."""
-    if _code(error) == "ConditionalCheckFailedException":
-        return [0]
-    return [i for i, reason in enumerate(_reasons(error)) if reason == "ConditionalCheckFailed"]
-
-
-def _conflicted(error: ClientError) -> bool:
-    """Whether nothing was wrong but that two wrote at once; botocore does not retry this by itself."""
-    return _code(error) == "TransactionConflictException" or "TransactionConflict" in _reasons(error)
-
-
-def _reasons(error: ClientError) -> list[Any]:
-    response: Mapping[str, Any] = error.response
-    return [reason.get("Code") for reason in response.get("CancellationReasons", [])]
-
-
-def _code(error: ClientError) -> Any:
-    return error.response.get("Error", {}).get("Code")
-
-
 def _make_cursor(key: Mapping[str, Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(_row(key)).encode()).decode()
+    return base64.urlsafe_b64encode(json.dumps(to_row(key)).encode()).decode()
 
 
 def _open_cursor(cursor: str, key: str, value: str) -> Item:
@@ -403,6 +398,6 @@ def _open_cursor(cursor: str, key: str, value: str) -> Item:
             raise ValueError
         if not all(isinstance(v, str) and v for v in row.values()):
             raise ValueError
-        return _item(row)
+        return to_item(row)
     except (ValueError, TypeError, AttributeError):
         raise InvalidRequest("the cursor is not one this list gave out") from None
