@@ -5,7 +5,7 @@ STAMP := $(VENV)/.synced
 UV := $(VENV)/bin/uv
 PY := $(VENV)/bin/python
 
-.PHONY: help setup up demo bench lock test lint format types docs template build clean
+.PHONY: help setup up demo bench lock test lint format docs template scan mutate build clean
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,7 @@ bench: $(STAMP)  ## Measure speed, AWS calls, transitions, imports and memory on
 lock: $(STAMP)  ## Resolve pyproject.toml into requirements.lock, and from that the layers' requirements
 	$(UV) pip compile --universal --generate-hashes --no-emit-index-url --group dev pyproject.toml -o requirements.lock -q
 	scripts/layer-requirements
+	echo checkov | $(UV) pip compile --universal --generate-hashes --no-emit-index-url --no-annotate - -o requirements-scan.lock -q
 
 test: $(STAMP)  ## Run every test: unit, workflow, browser; ARGS chooses, such as ARGS=tests/unit
 	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
@@ -47,6 +48,14 @@ docs: $(STAMP)  ## Write what documents have from the code: picture, tables, fig
 template: $(STAMP)  ## Check template.yaml with SAM and cfn-lint, offline
 	SAM_CLI_TELEMETRY=0 $(VENV)/bin/sam validate --lint --region us-east-1
 	$(VENV)/bin/cfn-lint template.yaml
+
+scan: $(STAMP)  ## Check template.yaml with checkov, which has an environment of its own; .checkov.yaml explains what is skipped
+	@[ -x $(VENV)/scan/bin/checkov ] || $(UV) venv --quiet --clear --python $(PY) $(VENV)/scan
+	@$(UV) pip sync --quiet --require-hashes --python $(VENV)/scan/bin/python requirements-scan.lock
+	$(VENV)/scan/bin/checkov --config-file .checkov.yaml
+
+mutate: $(STAMP)  ## Change signatures, outbound and claims a little, over and over, and count what tests notice (minutes)
+	scripts/mutate $(ARGS)
 
 build: $(STAMP)  ## Build functions and layers for Lambda, without Docker, into .aws-sam/build
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0 $(VENV)/bin/sam build --cached --parallel
