@@ -5,10 +5,10 @@ from typing import Any
 
 from countersign import clock, deployment
 from countersign.bodies import event_headers, raw_body
-from countersign.errors import NotFound, RequestRejected, Unavailable
+from countersign.errors import EventInProgress, NotFound, RequestRejected, Unavailable
 from countersign.intake import IntakeDesk, Receipt
 from countersign.observability import LambdaContext, log_failure, note, observed
-from countersign.sources import Ignored
+from countersign.sources import Challenged, Ignored
 
 
 @observed
@@ -25,6 +25,9 @@ def handler(event: dict[str, Any], context: LambdaContext, desk: IntakeDesk | No
     if isinstance(received, Ignored):
         note(outcome="ignored", reason=received.reason)
         return answer(202, {"status": "ignored", "reason": received.reason})
+    if isinstance(received, Challenged):
+        note(outcome="challenged")
+        return answer(200, received.echo)
     return accept(received)
 
 
@@ -42,15 +45,23 @@ def refuse(error: RequestRejected | Unavailable, source: str) -> dict[str, Any]:
     note(outcome=error.code, reason=str(error), **({} if isinstance(error, NotFound) else {"source": source}))
     headers = {}
     if isinstance(error, Unavailable):
-        log_failure(error, source=source)
         headers["retry-after"] = str(error.retry_after_s)
+        # Two deliveries of one event at once are no failure of ours: the sender's next try finds the case.
+        if not isinstance(error, EventInProgress):
+            log_failure(error, source=source)
     return answer(error.status, {"error": {"code": error.code, "message": str(error)}}, headers)
 
 
-def answer(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:
-    """An answer as API Gateway takes it."""
+def answer(status: int, body: dict[str, Any] | str, headers: dict[str, str] | None = None) -> dict[str, Any]:
+    """An answer as API Gateway takes it: a text as it is, anything else as JSON."""
+    kind, text = ("text/plain", body) if isinstance(body, str) else ("application/json", json.dumps(body))
     return {
         "statusCode": status,
-        "headers": {"content-type": "application/json", "cache-control": "no-store", **(headers or {})},
-        "body": json.dumps(body),
+        "headers": {
+            "content-type": kind,
+            "cache-control": "no-store",
+            "x-content-type-options": "nosniff",
+            **(headers or {}),
+        },
+        "body": text,
     }

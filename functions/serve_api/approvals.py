@@ -38,8 +38,6 @@ def show_approval(approval_id: str) -> dict[str, Any]:
             read_signed(files, approval.proposal_key, approval.shown_sha256),
             files.read(call.case(approval.case_id)),
             files.get_model(approval.decision_key, DecisionDocument) if approval.decision_key else None,
-            viewer=call.person,
-            github_api_url=call.ports.settings().github_api_url,
         )
     except CaseFileMissing:
         raise NotFound("the text of this case has been erased") from None

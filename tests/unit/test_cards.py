@@ -7,8 +7,6 @@ from countersign.models import LedgerEvent, StepRecord
 from countersign.proposals import read_signed
 from tests.unit.stores import DRAFT, NOW, REF, TERMS, Stores, call, case_file
 
-GITHUB = "https://api.github.com"
-
 
 def test_a_timeline_holds_every_state_in_order() -> None:
     events = [
@@ -91,7 +89,7 @@ def test_a_card_shows_what_will_be_sent_and_then_what_was_decided(stores: Stores
     approval = stores.arbiter.request(stores.open(), 1, TERMS, "token-1", NOW, None)
     proposal = read_signed(stores.files, approval.proposal_key, approval.shown_sha256)
     file = stores.files.read(REF)
-    card = evidence_card(approval, proposal, file, None, viewer="Alice", github_api_url=GITHUB)
+    card = evidence_card(approval, proposal, file, None)
     assert card.will_send == DRAFT
     assert (card.request.text, card.request.link) == (file.request.text, file.request.link)
     assert card.passages == file.passages
@@ -101,7 +99,7 @@ def test_a_card_shows_what_will_be_sent_and_then_what_was_decided(stores: Stores
     assert "token-1" not in card.model_dump_json()
     body = DecisionBody(verdict="reject", reason="No.", shown_sha256=approval.shown_sha256)
     decided = stores.arbiter.decide(approval, body, Person("Alice", "api"), NOW)
-    card = evidence_card(decided, proposal, file, None, viewer="Bob", github_api_url=GITHUB)
+    card = evidence_card(decided, proposal, file, None)
     assert card.decision is not None
     assert (card.decision.verdict, card.decision.decided_by) == ("reject", "Alice")
     assert (card.decision.reason, card.decision.signed_sha256) == (None, None)

@@ -110,10 +110,10 @@ class FakeSecrets:
     down: bool = False
     refreshed: list[str] = field(default_factory=list)
 
-    def signing(self, source: str) -> list[str]:
+    def reply_key(self, source: str) -> str | None:
         if self.down:
             raise SecretsUnavailable("the store is down")
-        return self.keys
+        return self.keys[0] if self.keys else None
 
     def api_token(self, source: str) -> str | None:
         if self.down:

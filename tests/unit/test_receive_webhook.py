@@ -148,7 +148,6 @@ class Failing:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (EventInProgress("this event is being taken in right now"), "in_progress"),
         (IntakeUnavailable("the event cannot be stored now"), "unavailable"),
         (SecretsUnavailable("the secret of source webhook cannot be read now"), "unavailable"),
     ],
@@ -161,6 +160,16 @@ def test_what_is_down_asks_to_try_again(
     assert 1 <= int(headers["retry-after"]) <= 60
     failed = [vars(record) for record in caplog.records if record.levelname == "ERROR"]
     assert [(line["error"], line["source"]) for line in failed] == [(type(error).__name__, "webhook")]
+
+
+def test_an_event_in_progress_is_told_to_come_again_and_is_no_failure(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    status, body, headers = call(Failing(EventInProgress("it is being taken in")), now(OPENED))
+    assert (status, body["error"]["code"], headers["retry-after"]) == (503, "in_progress", "5")
+    said = [(r.levelname, vars(r).get("outcome")) for r in caplog.records if r.name == "countersign"]
+    assert said == [("INFO", "in_progress")]
 
 
 def test_a_store_that_is_down_is_503(intake: Intake) -> None:

@@ -321,6 +321,26 @@ class TestWebhook:
         assert request.destination.address == address
 
     @pytest.mark.parametrize(
+        "address",
+        [
+            "https://a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com/webhooks/webhook",
+            "https://A1B2C3D4E5.execute-api.eu-west-1.amazonaws.com.:443/other",
+        ],
+    )
+    def test_a_callback_to_where_the_event_was_posted_is_refused(self, address: str) -> None:
+        event = changed(self.OPENED, callback_url=address)
+        event["headers"]["host"] = "other.execute-api.eu-west-1.amazonaws.com"
+        assert isinstance(read(event), Request)
+        event["headers"]["host"] = "A1b2c3d4e5.execute-api.eu-west-1.amazonaws.com"
+        with pytest.raises(InvalidRequest, match="events are posted to"):
+            read(event)
+
+    def test_a_reply_of_ours_that_comes_in_again_opens_nothing(self) -> None:
+        event = changed(self.OPENED)
+        event["headers"]["webhook-id"] = "c-8f14e45fceea167a5a36dedd4bea2543-a1"
+        assert read(event) == Ignored("it is a reply of Countersign's own")
+
+    @pytest.mark.parametrize(
         ("body", "says"),
         [
             ({}, "type is missing"),

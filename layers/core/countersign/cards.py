@@ -31,7 +31,7 @@ from countersign.models import (
     Review,
     StepRecord,
 )
-from countersign.replies import compose_reply
+from countersign.replies import reply_words
 
 
 def usage(file: CaseFile) -> Usage:
@@ -95,13 +95,8 @@ def evidence_card(
     proposal: Proposal,
     file: CaseFile,
     document: DecisionDocument | None,
-    *,
-    viewer: str,
-    github_api_url: str,
 ) -> EvidenceCard:
-    """The card of an approval. `viewer` stands in for whoever will sign in the preview of what is sent."""
-    signer = approval.decided_by or viewer
-    reply = compose_reply(proposal, github_api_url, signer, approval.decided_at or "when it is signed")
+    """The card of an approval: all that whoever decides has to see."""
     return EvidenceCard(
         **approval_line(approval).model_dump(),
         version=approval.version,
@@ -121,7 +116,7 @@ def evidence_card(
         destination=CardDestination(
             channel=proposal.destination.channel, address=proposal.destination.address
         ),
-        will_send=reply.words,
+        will_send=reply_words(proposal),
         shown_sha256=approval.shown_sha256,
         decision=_decision(approval, document),
     )

@@ -4,11 +4,10 @@ An attempt sends only what the approval row's hash says was signed, and leaves o
 key of its task. Where a task's line is there, its answer is repeated and nothing is sent; where any line says
 delivered, the reply is never sent again, also not by a redriven case. Between sending and writing the line
 lies a moment in which a crash makes the same attempt run again: then the receiver sees the same delivery id
-(the approval's), and on GitHub the comment is looked for first.
+(the approval's), and on GitHub and Slack the comment or message is looked for first.
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -36,6 +35,7 @@ from countersign.outbound import Network, NoAnswer, PinnedTarget
 from countersign.proposals import read_signed
 from countersign.replies import Reply, compose_reply, marker
 from countersign.signatures import sign_standard_webhook
+from countersign.slack_messages import Slack, token_refused
 
 ATTEMPT_S = 30
 """Seconds of an attempt, from the look-up of the name to the end of the answer.
@@ -66,11 +66,11 @@ class Tasks(Protocol):
 class Secrets(Protocol):
     """The secrets of sources. All raise SecretsUnavailable."""
 
-    def signing(self, source: str) -> Sequence[str]:
-        """The active ones, the current one first."""
-        ...
-
     def api_token(self, source: str) -> str | None: ...
+
+    def reply_key(self, source: str) -> str | None:
+        """What callbacks are signed with, by Standard Webhooks."""
+        ...
 
     def refresh(self, source: str) -> object:
         """Reads the secret again, unless that was done just now."""
@@ -87,6 +87,7 @@ class Courier:
     tasks: Tasks
     network: Network
     github_api_url: str
+    slack_api_url: str = "https://slack.com/api"
     allow_loopback: bool = False
 
     def deliver(
@@ -98,49 +99,70 @@ class Courier:
         calls of AWS while the secret is warm. Whatever the stores and the engine raise passes through: the
         message comes again.
         """
-        ref = delivery.ref
-        task = sha256_hex(delivery.task_token)[:16]
-        head, events, approvals = self.ledger.history(ref)
-        past = [
-            event
-            for event in events
-            if event.event == ATTEMPTED and event.detail["approval_id"] == delivery.approval_id
-        ]
-        outcome = _known(past, task)
-        if outcome is None:
-            approval = next((a for a in approvals if a.approval_id == delivery.approval_id), None)
-            rerun = head is not None and head.run > 1
-            maybe_sent = repeated or delivery.attempt > 1 or bool(past) or rerun
-            outcome = self._attempt(approval, now, time.monotonic() + seconds, maybe_sent=maybe_sent)
-            self.ledger.append(
-                ref, f"delivery#{delivery.approval_id}#{task}", _line(delivery, task, outcome, now)
-            )
+        begun = self.attempts.begin(delivery, now)
+        if isinstance(begun, Outcome):
+            outcome = begun
+        else:
+            began = time.monotonic()
+            outcome = self._attempt(delivery, begun, now, began + seconds, repeated=repeated)
+            self.attempts.finish(delivery, outcome, now)
         self.tasks.succeed(
             delivery.task_token,
             {
                 "outcome": outcome.outcome,
                 "retry_after_s": outcome.retry_after_s,
                 "status": outcome.status,
+                # What the case fails with where no attempt comes after this one.
+                "error": outcome.reason if outcome.outcome == "failed" else "DeliveryFailed",
             },
         )
         return outcome
 
     def _attempt(
-        self, approval: Approval | None, now: datetime, until: float, *, maybe_sent: bool
+        self, delivery: Delivery, begun: Begun | None, now: datetime, until: float, *, repeated: bool
     ) -> Outcome:
         try:
-            proposal, decided = self._signed(approval)
+            proposal, decided = self._signed(begun)
+            if self.switches.is_off(delivery.tenant, proposal.destination):
+                raise DestinationOff("its receiver was gone, and nobody has turned it on again")
             reply = compose_reply(
-                proposal, self.github_api_url, str(decided.decided_by), str(decided.decided_at)
+                proposal,
+                self.github_api_url,
+                self.slack_api_url,
+                str(decided.decided_by),
+                str(decided.decided_at),
             )
+            # An attempt of which nobody knows how it ended may have been received.
+            maybe_sent = repeated or delivery.attempt > 1 or bool(begun and begun.maybe_sent)
             attempt = _Attempt(proposal, reply, decided, now, until, maybe_sent)
-            match proposal.destination.channel:
+            return self._noted(attempt, self._send(attempt))
+        except (DestinationUnresolved, SecretsUnavailable) as error:
+            return Outcome(outcome="retry", reason=type(error).__name__)
+        except _PERMANENT as error:
+            return Outcome(outcome="failed", reason=type(error).__name__)
+        except NoAnswer as error:
+            return Outcome(outcome="retry", reason=error.reason)
+
+    def _noted(self, attempt: "_Attempt", outcome: Outcome) -> Outcome:
+        """A receiver that is gone is switched off; where a person has turned it on since, it is tried again."""
+        if outcome.status != HTTPStatus.GONE:
+            return outcome
+        proposal = attempt.proposal
+        ref = CaseRef(tenant=proposal.tenant, case_id=proposal.case_id)
+        if self.switches.turn_off(ref, proposal.destination, attempt.now, clock.now()):
+            raise DestinationOff("its receiver is gone")
+        return outcome.model_copy(update={"outcome": "retry"})
+
+    def _send(self, attempt: "_Attempt") -> Outcome:
+        match attempt.proposal.destination.channel:
                 case "callback":
                     return self._call_back(attempt)
                 case "github_issue":
                     return self._comment_on_issue(attempt)
                 case "github_discussion":
                     return self._comment_on_discussion(attempt)
+                case "slack_thread":
+                    return self._post_to_slack(attempt)
         except (DestinationUnresolved, SecretsUnavailable) as error:
             return Outcome(outcome="retry", reason=type(error).__name__)
         except _PERMANENT as error:
@@ -169,15 +191,13 @@ class Courier:
     def _call_back(self, attempt: "_Attempt") -> Outcome:
         source = attempt.proposal.destination.source
         target = self._resolve(attempt.reply.url)
-        keys = self.secrets.signing(source)
-        if not keys:
+        key = self.secrets.reply_key(source)
+        if not key:
             raise ConfigurationError(f"source {source} has no secret to sign replies with")
         body = canonical_json(attempt.reply.body)
         headers = {
             "Content-Type": "application/json",
-            **sign_standard_webhook(
-                keys[0], attempt.proposal.approval_id, int(attempt.now.timestamp()), body
-            ),
+            **sign_standard_webhook(key, attempt.proposal.approval_id, int(attempt.now.timestamp()), body),
         }
         answer = self.network.post(target, body, headers, deadline_s=attempt.until - time.monotonic())
         return read_answer(answer, attempt.now)
@@ -205,12 +225,33 @@ class Courier:
                 return self._noticed(attempt, found)
         return self._noticed(attempt, github.comment_on_discussion(target, attempt.reply.body))
 
+    def _post_to_slack(self, attempt: "_Attempt") -> Outcome:
+        slack = Slack(
+            self.network,
+            self._resolve(self.slack_api_url),
+            self._api_token(attempt),
+            attempt.until,
+            attempt.now,
+        )
+        outcome = None
+        if attempt.maybe_sent:
+            address = attempt.proposal.destination.address
+            since = parse(str(attempt.decided.decided_at))
+            outcome = slack.find_message(address, attempt.proposal.approval_id, since)
+        outcome = outcome or slack.post_message(attempt.reply.body)
+        if token_refused(outcome):
+            self.secrets.refresh(attempt.proposal.destination.source)
+        return outcome
+
     def _github(self, attempt: "_Attempt") -> GitHub:
+        return GitHub(self.network, self._api_token(attempt), attempt.until, attempt.now)
+
+    def _api_token(self, attempt: "_Attempt") -> str:
         source = attempt.proposal.destination.source
         token = self.secrets.api_token(source)
         if not token:
-            raise ConfigurationError(f"source {source} has no api_token to comment with")
-        return GitHub(self.network, token.strip(), attempt.until, attempt.now)
+            raise ConfigurationError(f"source {source} has no api_token to reply with")
+        return token.strip()
 
     def _noticed(self, attempt: "_Attempt", outcome: Outcome) -> Outcome:
         """A refused token may have been replaced: the next attempt shall find the new one."""

@@ -19,12 +19,18 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
     from countersign.approvals import Arbiter
+    from countersign.budgets import Reserve
     from countersign.claims import Claims
+    from countersign.dead_letters import Reasons
     from countersign.delivery import Courier
     from countersign.intake import IntakeDesk
     from countersign.ledger import Ledger
+    from countersign.models import Intake
     from countersign.opening import Opener
+    from countersign.reconciling import Reconciler
+    from countersign.redriving import Redriver
     from countersign.secrets import SourceSecrets
+    from countersign.spending import Limits
 
 
 @lru_cache
@@ -55,6 +61,20 @@ def claims() -> "Claims":
     from countersign.claims import Claims
 
     return Claims(client("dynamodb"), settings().claims_table)
+
+
+@lru_cache
+def reserve() -> "Reserve":
+    from countersign.budgets import Reserve
+
+    return Reserve(claims(), ledger(), case_files(), limits())
+
+
+def limits() -> "Limits":
+    from countersign.spending import Limits
+
+    here = settings()
+    return Limits(here.daily_budget_usd, here.case_reserve_usd, here.max_cases_at_once)
 
 
 @lru_cache
@@ -119,8 +139,18 @@ def courier() -> "Courier":
         TaskTokens(client("stepfunctions")),
         outbound,
         github_api_url=here.github_api_url,
+        slack_api_url=here.slack_api_url,
         allow_loopback=here.allow_loopback_callbacks,
     )
+
+
+@lru_cache
+def reconciler() -> "Reconciler":
+    from countersign.intake import IntakeQueue
+    from countersign.reconciling import Reconciler
+
+    queue = IntakeQueue(client("sqs"), settings().intake_queue_url)
+    return Reconciler(case_files(), ledger(), executions(), NoDeadLetters(), queue)
 
 
 @lru_cache
@@ -128,11 +158,38 @@ def executions() -> "Executions":
     return Executions(client("stepfunctions"), settings().handle_case_arn)
 
 
+class NoDeadLetters:
+    def case_ids(self, tenant: str) -> set[str]:  # noqa: ARG002
+        return set()
+
+
+@lru_cache
+def reasons() -> "Reasons":
+    from countersign.dead_letters import Reasons
+
+    return Reasons(client("dynamodb"), settings().claims_table)
+
+
+@lru_cache
+def redriver() -> "Redriver":
+    from countersign.dead_letters import DeadLetters
+    from countersign.redriving import Redriver
+
+    here, sqs = settings(), client("sqs")
+    queues = (
+        DeadLetters(sqs, "intake", here.intake_dead_letters_url, here.intake_queue_url),
+        DeadLetters(sqs, "delivery", here.delivery_dead_letters_url, here.delivery_queue_url),
+    )
+    tasks = TaskTokens(client("stepfunctions"))
+    return Redriver(ledger(), executions(), tasks, queues, reasons())
+
+
 class Executions:
-    """Looks executions of a state machine up by their names."""
+    """Starts executions of a state machine, and looks them up by their names."""
 
     def __init__(self, client: "SFNClient", machine_arn: str) -> None:
         self._client = client
+        self._machine_arn = machine_arn
         self._prefix = machine_arn.replace(":stateMachine:", ":execution:")
 
     def status(self, name: str) -> str | None:
@@ -143,6 +200,26 @@ class Executions:
             if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
                 return None
             raise
+
+    def start(self, intake: "Intake") -> bool:
+        """Starts a run of a case under its own name; False where that was started before.
+
+        Raises EngineUnavailable.
+        """
+        try:
+            self._client.start_execution(
+                stateMachineArn=self._machine_arn,
+                name=intake.ref.execution_name(intake.run),
+                input=intake.model_dump_json(),
+            )
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code == "ExecutionAlreadyExists":
+                return False
+            raise EngineUnavailable(f"StartExecution answered {code}") from error
+        except BotoCoreError as error:
+            raise EngineUnavailable(f"StartExecution failed: {type(error).__name__}") from error
+        return True
 
 
 class TaskTokens:
@@ -165,4 +242,20 @@ class TaskTokens:
             raise EngineUnavailable(f"SendTaskSuccess answered {code}") from error
         except BotoCoreError as error:
             raise EngineUnavailable(f"SendTaskSuccess failed: {type(error).__name__}") from error
+        return True
+
+    def waits(self, token: str) -> bool:
+        """Whether a task still waits for this token's answer. Raises EngineUnavailable.
+
+        A heartbeat decides nothing, and is refused where nobody waits.
+        """
+        try:
+            self._client.send_task_heartbeat(taskToken=token)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in self.GONE:
+                return False
+            raise EngineUnavailable(f"SendTaskHeartbeat answered {code}") from error
+        except BotoCoreError as error:
+            raise EngineUnavailable(f"SendTaskHeartbeat failed: {type(error).__name__}") from error
         return True

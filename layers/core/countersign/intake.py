@@ -18,7 +18,7 @@ from countersign.clock import instant
 from countersign.errors import CaseFileMissing, IntakeUnavailable, SignatureRejected
 from countersign.models import CaseRef, Intake, RawEvent, canonical_json, sha256_hex
 from countersign.signatures import verify
-from countersign.sources import Ignored, Source, event_key, load_source, read_event
+from countersign.sources import Challenged, Ignored, Source, event_key, load_source, read_event
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -81,26 +81,28 @@ class IntakeDesk:
         body: bytes,
         now: datetime,
         remaining_ms: Callable[[], int],
-    ) -> Receipt | Ignored:
+    ) -> Receipt | Ignored | Challenged:
         """Takes in one event of the source `name`, as it came over the wire; header names in lower case.
 
         `remaining_ms` says for how many milliseconds this process can go on. Nothing is stored of an event
-        that is rejected or ignored. Raises RequestRejected for the sender's faults, Unavailable where the
-        sender should try again, ConfigurationError where the source's file is wrong.
+        that is rejected, ignored or a challenge. Raises RequestRejected for the sender's faults, Unavailable
+        where the sender should try again, ConfigurationError where the source's file is wrong.
         """
         # First, so that an unknown sender costs no look at the secrets.
         source = load_source(name, self._sources)
         self._verify(source, headers, body, now)
         received_at = instant(now)
+        reply_url = self._reply_url(source)
         read = read_event(
             source,
             headers,
             body,
             received_at,
             self._github_api_url,
+            reply_url=reply_url,
             allow_loopback=self._allow_loopback,
         )
-        if isinstance(read, Ignored):
+        if isinstance(read, Ignored | Challenged):
             return read
         key = event_key(source, headers, body)
         ref = CaseRef(tenant=source.tenant, case_id=derive_case_id(source.tenant, source.name, key))
@@ -109,6 +111,7 @@ class IntakeDesk:
             received_at=received_at,
             headers=source.kept_headers(headers),
             body=body.decode(),
+            reply_url=reply_url,
         )
         claimed = f"key\0{key}" if source.signs_event_key else f"body\0{raw.body_sha256}"
         try:
@@ -129,6 +132,15 @@ class IntakeDesk:
             if not self._secrets.refresh(source.name):
                 raise
             verify(source.scheme, headers, body, self._secrets.signing(source.name), at)
+
+    def _reply_url(self, source: Source) -> str | None:
+        """Raises SecretsUnavailable. It may have been put down since the secret was read."""
+        if not source.needs_reply_url:
+            return None
+        reply_url = self._secrets.reply_url(source.name)
+        if reply_url is None and self._secrets.refresh(source.name):
+            reply_url = self._secrets.reply_url(source.name)
+        return reply_url
 
     def _take(self, ref: CaseRef, raw: RawEvent) -> dict[str, str]:
         """Keeps and queues; returns what the claim remembers."""

@@ -23,6 +23,7 @@ class Record(BaseModel):
 
 Score = Annotated[float, Field(ge=0, le=1)]
 Risk = Literal["low", "medium", "high"]
+Channel = Literal["callback", "github_issue", "github_discussion", "slack_thread"]
 
 
 class CaseStatus(StrEnum):
@@ -75,10 +76,11 @@ class OfCase(Record):
 class Destination(Record):
     """Where a reply goes. Comes from the source and the signed event, never from a model.
 
-    `address` is a URL for `callback` and `github_issue`, a GraphQL node id for `github_discussion`.
+    `address` is a URL for `callback` and `github_issue`, a GraphQL node id for `github_discussion`, and
+    `{channel}/{thread_ts}` for `slack_thread`.
     """
 
-    channel: Literal["callback", "github_issue", "github_discussion"]
+    channel: Channel
     address: str
     source: str
 
@@ -107,12 +109,17 @@ class Request(Record):
 
 
 class RawEvent(Record):
-    """An event as it came: the body's exact text, and the headers that say how to read it, no secret one."""
+    """An event as it came: the body's exact text, and the headers that say how to read it, no secret one.
+
+    `reply_url` is where the operator had the source's replies sent to when it came, None where the event
+    itself says where its reply goes.
+    """
 
     source: str
     received_at: str
     headers: dict[str, str]
     body: str
+    reply_url: str | None = None
 
     @property
     def body_sha256(self) -> str:
@@ -252,7 +259,9 @@ class ModelCall(Record):
 class StepRecord(Record):
     """That a state did its work in a round: what the timeline shows and what the case cost.
 
-    With `error`, the name of one of our errors, it is an attempt that failed after it had been paid for.
+    With `error`, the name of one of our errors, it is an attempt that failed; `AttemptLost` is one that left
+    no record of its own. `entered` names the entry of the state that it was an attempt of. `assumed_usd` may
+    have been paid besides the calls: nobody knows, so it counts as paid.
     """
 
     state: str
@@ -261,6 +270,8 @@ class StepRecord(Record):
     detail: dict[str, JsonValue] = {}
     calls: list[ModelCall] = []
     error: str | None = None
+    entered: str | None = None
+    assumed_usd: Decimal | None = None
 
 
 class Round(Record):
@@ -308,10 +319,14 @@ class CaseFile(OfCase):
         return [call for step in self.steps for call in step.calls]
 
     def cost_usd(self) -> Decimal | None:
-        """What the models have cost so far; None where the price of one is not known."""
-        costs = [call.cost_usd for call in self.calls()]
-        known = [cost for cost in costs if cost is not None]
-        return sum(known, Decimal(0)) if len(known) == len(costs) else None
+        """What the models have cost so far, at most; None where the price of one is not known."""
+        unknown = any(call.cost_usd is None for call in self.calls())
+        return None if unknown else self.known_cost_usd()
+
+    def known_cost_usd(self) -> Decimal:
+        """The same, without what has no known price."""
+        costs = [call.cost_usd for call in self.calls()] + [step.assumed_usd for step in self.steps]
+        return sum((cost for cost in costs if cost is not None), Decimal(0))
 
 
 class Delivery(OfCase):
@@ -332,7 +347,11 @@ class LedgerEvent(Record):
 
 
 class CaseHead(OfCase):
-    """The row a list of cases shows."""
+    """The row a list of cases shows.
+
+    `waiting_for` says why a case is parked, and nothing in another status; `failed_in` is the state, or
+    `execution`, in which a run last failed.
+    """
 
     source: str
     subject: str
@@ -341,6 +360,8 @@ class CaseHead(OfCase):
     updated_at: str
     approval_id: str | None = None
     outcome: str | None = None
+    failed_in: str | None = None
+    waiting_for: Literal["budget", "slot"] | None = None
     run: int = 1
 
     @property

@@ -10,7 +10,7 @@ from countersign.errors import ConfigurationError, RequestRejected
 from countersign.ledger import Ledger, Rejected
 from countersign.models import CaseFile, CaseHead, CaseRef, CaseStatus, LedgerEvent, RawEvent, Request, Risk
 from countersign.policies import load_policy
-from countersign.sources import load_source, read_event
+from countersign.sources import Challenged, Ignored, load_source, read_event
 
 # What a case counts as until the planner has said how risky it is.
 RISK: Risk = "medium"
@@ -69,12 +69,15 @@ class Opener:
                 raw.body.encode(),
                 raw.received_at,
                 self._github_api_url,
+                reply_url=raw.reply_url,
                 allow_loopback=self._allow_loopback,
             )
         except RequestRejected as error:
             raise ConfigurationError(f"source {source} no longer reads what it accepted: {error}") from None
-        if not isinstance(request, Request):
+        if isinstance(request, Ignored):
             raise ConfigurationError(f"source {source} now ignores what it accepted: {request.reason}")
+        if isinstance(request, Challenged):
+            raise ConfigurationError(f"source {source} now only echoes what it accepted")
         return request
 
     def _open_ledger(self, file: CaseFile, run: int, opened: LedgerEvent) -> None:
@@ -97,17 +100,14 @@ class Opener:
             if run == 1:
                 return
         seen = self._ledger.head(file.ref)
-        if seen is None or seen.status in FINAL - {CaseStatus.FAILED}:
-            return  # it has come to a good end before, which stands
-        # An earlier run opened it. Refused where this run has said so already, or the case has moved.
+        if seen is None or seen.run > run or seen.status in FINAL - {CaseStatus.FAILED}:
+            return  # a later run goes on with it, or it has come to a good end before, which stands
+        going_on = self._ledger.set_status(
+            file.ref, CaseStatus.RUNNING, opened.at, run=run, seen=seen.updated_at
+        )
+        redriven = opened.model_copy(update={"event": "case.redriven"})
+        asked = self._ledger.put_event(file.ref, f"redriven#r{run}", redriven)
+        # An earlier run opened it. Where the desk asked for this one, the line of who did is there. Refused
+        # where this run has been here already, or the case has moved.
         with suppress(Rejected):
-            self._ledger.commit(
-                [
-                    self._ledger.set_status(
-                        file.ref, CaseStatus.RUNNING, opened.at, run=run, seen=seen.updated_at
-                    ),
-                    self._ledger.put_event(
-                        file.ref, f"redriven#r{run}", opened.model_copy(update={"event": "case.redriven"})
-                    ),
-                ]
-            )
+            self._ledger.commit([going_on] if seen.status is CaseStatus.QUEUED else [going_on, asked])

@@ -3,9 +3,10 @@
     callback            POST {"type": "case.replied", "timestamp", "data": {...}}, signed as Standard Webhooks
     github_issue        POST {"body": ...} to the issue's comments
     github_discussion   POST a GraphQL mutation to the API
+    slack_thread        POST {"channel", "thread_ts", "text", ...} to the API's chat.postMessage
 
-GitHub takes no idempotency key, so its comment carries the delivery's id in a comment nobody sees, and is
-looked for before it is sent again.
+GitHub and Slack take no idempotency key, so a comment or message carries the delivery's id where nobody sees
+it, and is looked for before it is sent again.
 """
 
 from dataclasses import dataclass
@@ -19,14 +20,16 @@ ADD_DISCUSSION_COMMENT = (
     " { addDiscussionComment(input: {discussionId: $subject, body: $body}) { comment { id } } }"
 )
 
+SLACK_METADATA = "countersign_reply"
+"""The type of the metadata with which a message in Slack carries its delivery's id."""
+
 
 @dataclass(frozen=True)
 class Reply:
-    """A request to make: the JSON body, and the words a person would read in it."""
+    """A request to make, with its JSON body."""
 
     url: str
     body: dict[str, Any]
-    words: str
 
 
 def marker(delivery_id: str) -> str:
@@ -34,7 +37,9 @@ def marker(delivery_id: str) -> str:
     return f"<!-- countersign:{delivery_id} -->"
 
 
-def compose_reply(proposal: Proposal, github_api_url: str, decided_by: str, timestamp: str) -> Reply:
+def compose_reply(
+    proposal: Proposal, github_api_url: str, slack_api_url: str, decided_by: str, timestamp: str
+) -> Reply:
     """The request that carries out a signed proposal.
 
     `timestamp` is when it was decided, in ISO 8601, so that every attempt sends the bytes of the first.
@@ -49,21 +54,49 @@ def compose_reply(proposal: Proposal, github_api_url: str, decided_by: str, time
             "decided_by": decided_by,
         }
         body: dict[str, Any] = {"type": "case.replied", "timestamp": timestamp, "data": data}
-        return Reply(destination.address, body, proposal.text)
-    words = "\n\n".join(
-        filter(None, [proposal.text, _sources(proposal.citations), marker(proposal.approval_id)])
-    )
+        return Reply(destination.address, body)
+    words = reply_words(proposal)
+    if destination.channel == "slack_thread":
+        return Reply(f"{slack_api_url}/chat.postMessage", _slack_message(proposal, words))
     if destination.channel == "github_issue":
-        return Reply(destination.address, {"body": words}, words)
+        return Reply(destination.address, {"body": words})
     variables = {"subject": destination.address, "body": words}
-    return Reply(
-        graphql_url(github_api_url), {"query": ADD_DISCUSSION_COMMENT, "variables": variables}, words
-    )
+    return Reply(graphql_url(github_api_url), {"query": ADD_DISCUSSION_COMMENT, "variables": variables})
+
+
+def reply_words(proposal: Proposal) -> str:
+    """What a person would read in the reply, and what nobody sees of it."""
+    channel = proposal.destination.channel
+    if channel == "callback":
+        return proposal.text
+    hidden = None if channel == "slack_thread" else marker(proposal.approval_id)
+    return "\n\n".join(filter(None, [proposal.text, _sources(proposal.citations), hidden]))
 
 
 def graphql_url(github_api_url: str) -> str:
     """GitHub Enterprise Server has REST under `/api/v3` and GraphQL under `/api/graphql`."""
     return f"{github_api_url.removesuffix('/v3')}/graphql"
+
+
+def _slack_message(proposal: Proposal, words: str) -> dict[str, Any]:
+    """Posted as it was signed: unparsed, so that nothing in it is a mention, a masked link or a preview."""
+    channel, _, thread = proposal.destination.address.partition("/")
+    return {
+        "channel": channel,
+        "thread_ts": thread,
+        "text": _escape(words),
+        "mrkdwn": False,
+        "parse": "none",
+        "link_names": False,
+        "unfurl_links": False,
+        "unfurl_media": False,
+        "metadata": {"event_type": SLACK_METADATA, "event_payload": {"delivery_id": proposal.approval_id}},
+    }
+
+
+def _escape(text: str) -> str:
+    # https://docs.slack.dev/messaging/formatting-message-text#escaping: these three, and the ampersand first.
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _sources(citations: list[Citation]) -> str:

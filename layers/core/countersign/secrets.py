@@ -1,9 +1,11 @@
 """The secrets of sources: what their events are signed with, and what their APIs take from us.
 
 One secret in Secrets Manager for each source, `{prefix}/sources/{source}`, holding JSON:
-`{"current": ..., "previous"?: ..., "api_token"?: ...}`. Both `current` and `previous` are active, so that a
-secret is changed without losing an event. Values are kept for five minutes; a signature that matches none of
-them asks the store again, so a new secret works at once.
+`{"current": ..., "previous"?: ..., "api_token"?: ..., "reply_url"?: ..., "reply_secret"?: ...}`. Both
+`current` and `previous` are active, so that a secret is changed without losing an event. `reply_url` is where
+replies go whose events name no address, `reply_secret` what callbacks are signed with (`whsec_` and base64).
+Values are kept for five minutes; a signature that matches none of them asks the store again, so a new secret
+works at once.
 """
 
 import time
@@ -12,9 +14,10 @@ from collections.abc import Callable
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from aws_lambda_powertools.utilities.parameters.secrets import SecretsProvider
 from botocore.exceptions import ClientError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from countersign.errors import SecretsUnavailable
+from countersign.signatures import is_signing_key
 
 KEPT_S = 300
 REFRESH_S = 30
@@ -32,6 +35,23 @@ class SourceSecret(BaseModel):
     current: str = Field(repr=False)
     previous: str | None = Field(default=None, repr=False)
     api_token: str | None = Field(default=None, repr=False)
+    reply_secret: str | None = Field(default=None, repr=False)
+    reply_url: str | None = Field(default=None, repr=False)
+
+    @field_validator("reply_secret")
+    @classmethod
+    def _key(cls, value: str | None) -> str | None:
+        if value is not None and not is_signing_key(value):
+            raise ValueError("it is not base64")
+        return value
+
+    @field_validator("reply_url")
+    @classmethod
+    def _signed(cls, value: str | None, info: ValidationInfo) -> str | None:
+        # Better no event than one whose reply nobody could verify after a person has signed it.
+        if value and not info.data.get("reply_secret"):
+            raise ValueError("it needs a reply_secret")
+        return value
 
 
 class SourceSecrets:
@@ -58,6 +78,18 @@ class SourceSecrets:
         """What the source's API takes from us. Raises SecretsUnavailable."""
         secret = self._get(source)
         return secret.api_token if secret else None
+
+    def reply_url(self, source: str) -> str | None:
+        """Where the source's replies go whose events name no address. Raises SecretsUnavailable."""
+        secret = self._get(source)
+        return (secret.reply_url or None) if secret else None
+
+    def reply_key(self, source: str) -> str | None:
+        """What the source's callbacks are signed with, by Standard Webhooks: without one of their own, the
+        current secret. Raises SecretsUnavailable.
+        """
+        secret = self._get(source)
+        return (secret.reply_secret or secret.current or None) if secret else None
 
     def refresh(self, source: str) -> bool:
         """Asks the store again, at most every 30 seconds; False where it was too early for that.

@@ -26,6 +26,9 @@ class Settings(BaseModel):
     case_files_bucket: str
     knowledge_bucket: str
     intake_queue_url: str
+    intake_dead_letters_url: str
+    delivery_queue_url: str
+    delivery_dead_letters_url: str
     handle_case_arn: str
     knowledge_base_id: str
     data_source_id: str
@@ -43,7 +46,9 @@ class Settings(BaseModel):
     operator_group: str = "operators"
     daily_budget_usd: Decimal = Field(default=Decimal(10), gt=0)
     case_reserve_usd: Decimal = Field(default=Decimal("0.05"), gt=0)
+    max_cases_at_once: int = Field(default=50, ge=1, le=1_000)
     github_api_url: str = "https://api.github.com"
+    slack_api_url: str = "https://slack.com/api"
     allow_loopback_callbacks: bool = False
 
     @classmethod

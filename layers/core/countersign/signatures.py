@@ -89,6 +89,11 @@ def verify(
         raise SignatureRejected("the signature does not match")
 
 
+def is_signing_key(secret: str) -> bool:
+    """Whether `sign_standard_webhook` can sign with this secret."""
+    return bool(_key("standard-webhooks", secret))
+
+
 def sign_standard_webhook(secret: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
     """The three headers with which a receiver can verify `body` by the Standard Webhooks scheme.
 

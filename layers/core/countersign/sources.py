@@ -19,7 +19,7 @@ from countersign.destinations import MAX_URL, check_policy, parse_url
 from countersign.errors import ConfigurationError, DestinationDenied, InvalidRequest, NotFound
 from countersign.excerpts import is_blank
 from countersign.expressions import Expression
-from countersign.models import Destination, Request, sha256_hex
+from countersign.models import Channel, Destination, Request, sha256_hex
 from countersign.replies import marker
 from countersign.signatures import Scheme
 
@@ -36,7 +36,12 @@ _ISSUE_COMMENTS = re.compile(
     r"/repos/(?!\.{1,2}/)[A-Za-z0-9_.-]+/(?!\.{1,2}/)[A-Za-z0-9_.-]+/issues/[0-9]{1,18}/comments"
 )
 _OWN_MARKER = marker("").removesuffix(" -->")
+# The id that our own callbacks are signed with: an approval's.
+_OWN_ID = re.compile(r"c-[0-9a-f]{32}-a[0-9]{1,4}")
 _NODE_ID = re.compile(r"[A-Za-z0-9_=+/-]{1,256}")
+_SLACK_THREAD = re.compile(r"[CDG][A-Z0-9]{1,32}/[0-9]{1,12}\.[0-9]{1,6}")
+# What is echoed is text of ours then: a token, and nothing that a reader could take for markup.
+_CHALLENGE = re.compile(r"[A-Za-z0-9._~+/=-]{1,256}")
 # What JMESPath's own `type` says of a value.
 _KINDS = {str: "string", bool: "boolean", int: "number", float: "number", list: "array", dict: "object"}
 
@@ -46,6 +51,13 @@ class Ignored:
     """An event that opens no case. `reason` is the source's word or ours, and quotes nothing of the event."""
 
     reason: str
+
+
+@dataclass(frozen=True)
+class Challenged:
+    """A sender's question whether we are who it was told: answered with `echo`, a short printable token."""
+
+    echo: str
 
 
 type Jmespath = Annotated[Expression, PlainValidator(Expression.compile)]
@@ -92,18 +104,34 @@ class Reply(_Part):
     """Where the reply goes. What `address` has to yield depends on the channel:
 
     `callback` an https URL; `github_issue` the path `/repos/{owner}/{name}/issues/{number}/comments`, to
-    which the configured address of GitHub's API is added; `github_discussion` the discussion's node id.
+    which the configured address of GitHub's API is added; `github_discussion` the discussion's node id;
+    `slack_thread` `{channel}/{thread_ts}`. A callback without an address goes to the `reply_url` that the
+    operator keeps beside the source's secret.
     """
 
-    channel: Literal["callback", "github_issue", "github_discussion"]
-    address: Jmespath
+    channel: Channel
+    address: Jmespath | None = None
+
+    @model_validator(mode="after")
+    def _addressed(self) -> Self:
+        if self.address is None and self.channel != "callback":
+            raise ValueError("only a callback can do without an address")
+        return self
+
+
+class Challenge(_Part):
+    """Events of a type by which the sender tries whether we read it: `echo` is answered, and nothing kept."""
+
+    type: str = Field(min_length=1)
+    echo: Jmespath
 
 
 class Opening(_Part):
     """Which events of a type open a case, and where its parts stand in them.
 
     `shape` names what every event of this type has, `when` what holds for those that open a case; `mention`
-    asks that the text mentions us. `otherwise` is the reason given where they do not.
+    asks that the text mentions us. `otherwise` is the reason given where they do not. `escaped` says that
+    the text has `&`, `<` and `>` written as `&amp;`, `&lt;` and `&gt;`, as Slack does.
     """
 
     type: str = Field(min_length=1)
@@ -111,6 +139,7 @@ class Opening(_Part):
     when: Jmespath | None = None
     otherwise: str = Field(default="it does not meet the conditions for opening a case", min_length=1)
     mention: bool = False
+    escaped: bool = False
     id: Jmespath
     subject: Jmespath
     text: Jmespath
@@ -132,6 +161,7 @@ class Source(_Part):
     event_type: Place
     mention: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     shape: dict[Jmespath, Kind] = {}
+    challenges: list[Challenge] = []
     ignored: list[Exclusion] = []
     cases: list[Opening] = Field(min_length=1)
 
@@ -142,6 +172,11 @@ class Source(_Part):
         if self.mention is None and any(opening.mention for opening in self.cases):
             raise ValueError("a case needs a mention, but the source has no name to mention")
         return self
+
+    @property
+    def needs_reply_url(self) -> bool:
+        """Whether its events do not say themselves where a reply goes."""
+        return any(opening.reply.address is None for opening in self.cases)
 
     @property
     def signs_event_key(self) -> bool:
@@ -218,17 +253,22 @@ def read_event(
     received_at: str,
     github_api_url: str,
     *,
+    reply_url: str | None = None,
     allow_loopback: bool = False,
-) -> Request | Ignored:
+) -> Request | Ignored | Challenged:
     """What a verified event asks, or why it opens no case.
 
-    Header names are in lower case. `allow_loopback` lets a callback address be http to this machine.
+    Header names are in lower case. `reply_url` is where the operator wants replies that the events name no
+    address for. `allow_loopback` lets a callback address be http to this machine.
     Raises WrongContentType, UnreadableBody, BodyTooLarge, and InvalidRequest naming the field that is
     missing or wrong.
     """
     event = _parse(source, headers, body)
     _check_shape(source.shape, event)
     kind = _event_type(source, headers, event)
+    for challenge in source.challenges:
+        if challenge.type == kind:
+            return _challenged(challenge, event)
     for exclusion in source.ignored:
         if exclusion.type in (None, kind) and (exclusion.when is None or exclusion.when.search(event)):
             return Ignored(exclusion.reason)
@@ -236,7 +276,9 @@ def read_event(
     for opening in source.cases:
         if opening.type == kind:
             _check_shape(opening.shape, event)
-            read = _open(source, opening, event, received_at, github_api_url, allow_loopback)
+            read = _open(
+                source, opening, headers, event, received_at, github_api_url, reply_url, allow_loopback
+            )
             if isinstance(read, Request):
                 return read
             ignored = read
@@ -269,19 +311,28 @@ def _check_shape(shape: Mapping[Expression, Kind], event: JsonObject) -> None:
             raise InvalidRequest(f"{expression.text} is not of the type {kind}")
 
 
+def _challenged(challenge: Challenge, event: JsonObject) -> Challenged:
+    echo = _text("challenge", challenge.echo, event, MAX_ID)
+    if not _CHALLENGE.fullmatch(echo):
+        raise InvalidRequest(f"the challenge ({challenge.echo.text}) is not a short token")
+    return Challenged(echo)
+
+
 def _open(
     source: Source,
     opening: Opening,
+    headers: Mapping[str, str],
     event: JsonObject,
     received_at: str,
     github_api_url: str,
+    reply_url: str | None,
     allow_loopback: bool,
 ) -> Request | Ignored:
     if opening.when is not None and not opening.when.search(event):
         return Ignored(opening.otherwise)
     subject = _text("subject", opening.subject, event, MAX_SUBJECT, may_be_empty=True)
     text = _text("text", opening.text, event, MAX_TEXT, may_be_empty=True)
-    if _OWN_MARKER in subject or _OWN_MARKER in text:
+    if _OWN_MARKER in subject or _OWN_MARKER in text or _is_own_callback(source, headers):
         return Ignored("it is a reply of Countersign's own")
     if opening.mention and not _mentions(source.mention or "", text):
         return Ignored(f"it does not mention @{source.mention}")
@@ -291,13 +342,25 @@ def _open(
         source=source.name,
         event_id=_id("id", opening.id, event),
         subject=subject,
-        text=text,
+        text=_unescape(text) if opening.escaped else text,
         author=_text("author", opening.author, event, MAX_AUTHOR),
         thread=_id("thread", opening.thread, event),
-        destination=_destination(source, opening.reply, event, github_api_url, allow_loopback),
+        destination=_destination(
+            source, opening.reply, headers, event, github_api_url, reply_url, allow_loopback
+        ),
         link=_link(opening.link, event),
         received_at=received_at,
     )
+
+
+def _is_own_callback(source: Source, headers: Mapping[str, str]) -> bool:
+    """Whatever name or proxy it came back through: the id is signed."""
+    return source.scheme == "standard-webhooks" and bool(_OWN_ID.fullmatch(headers.get("webhook-id", "")))
+
+
+def _unescape(text: str) -> str:
+    # The ampersand last, so that what was typed as "&lt;" stays that.
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 def _mentions(name: str, text: str) -> bool:
@@ -339,26 +402,42 @@ def _link(expression: Expression | None, event: JsonObject) -> str | None:
 
 
 def _destination(
-    source: Source, reply: Reply, event: JsonObject, github_api_url: str, allow_loopback: bool
+    source: Source,
+    reply: Reply,
+    headers: Mapping[str, str],
+    event: JsonObject,
+    github_api_url: str,
+    reply_url: str | None,
+    allow_loopback: bool,
 ) -> Destination:
     role = "reply address"
-    address = _text(role, reply.address, event, MAX_URL)
+    if reply.address is None and not reply_url:
+        raise InvalidRequest(
+            f"there is nowhere to reply to: the secret of source {source.name} has no reply_url"
+        )
+    named = reply.address.text if reply.address else "reply_url"
+    address = _text(role, reply.address, event, MAX_URL) if reply.address else str(reply_url)
     if reply.channel == "github_issue":
         # The API's own address comes from us: a URL of the payload could send the token anywhere.
-        _require(_ISSUE_COMMENTS.fullmatch(address) is not None, role, reply.address)
+        _require(_ISSUE_COMMENTS, address, named)
         address = github_api_url.rstrip("/") + address
     elif reply.channel == "github_discussion":
-        _require(_NODE_ID.fullmatch(address) is not None, role, reply.address)
+        _require(_NODE_ID, address, named)
+    elif reply.channel == "slack_thread":
+        _require(_SLACK_THREAD, address, named)
     else:
         try:
             url = parse_url(address)
             if not (allow_loopback and url.scheme == "http" and url.names_loopback):
                 check_policy(url)
+            if url.authority == headers.get("host", "").lower():
+                # What we sent would come in again, as an event.
+                raise DestinationDenied("the address is the one that events are posted to")
         except DestinationDenied as denied:
-            raise InvalidRequest(f"the {role} ({reply.address.text}) cannot be used: {denied}") from None
+            raise InvalidRequest(f"the {role} ({named}) cannot be used: {denied}") from None
     return Destination(channel=reply.channel, address=address, source=source.name)
 
 
-def _require(holds: bool, role: str, expression: Expression) -> None:
-    if not holds:
-        raise InvalidRequest(f"the {role} ({expression.text}) is not what its channel needs")
+def _require(form: re.Pattern[str], address: str, named: str) -> None:
+    if not form.fullmatch(address):
+        raise InvalidRequest(f"the reply address ({named}) is not what its channel needs")
