@@ -22,6 +22,7 @@ _ACTIONS = {
     ("bedrock-runtime", "ConverseStream"): "bedrock:InvokeModelWithResponseStream",
     ("s3", "HeadObject"): "s3:GetObject",
     ("s3", "ListObjectsV2"): "s3:ListBucket",
+    ("sqs", "ChangeMessageVisibilityBatch"): "sqs:ChangeMessageVisibility",
 }
 _PREFIXES = {
     "bedrock-runtime": "bedrock",
@@ -105,6 +106,10 @@ def requests(service: str, operation: str, params: Mapping[str, Any]) -> Iterato
         for item in params["TransactItems"]:
             for kind, write in item.items():
                 yield f"dynamodb:{_TRANSACTION[kind]}", _resource("dynamodb", write)
+        return
+    if operation == "BatchGetItem":
+        for table in params["RequestItems"]:
+            yield "dynamodb:BatchGetItem", _resource("dynamodb", {"TableName": table})
         return
     action = _ACTIONS.get((service, operation)) or f"{_PREFIXES.get(service, service)}:{operation}"
     yield action, _resource(service, params)

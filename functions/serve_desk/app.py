@@ -6,13 +6,14 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
 import failures
+import records
 from countersign.calls import Call
 from countersign.errors import NotAllowed
 from countersign.http_api import answer, make_api
 from countersign.observability import LambdaContext, observed
 from desk_ports import DeskPorts
 
-api = make_api(routes.router for routes in (failures,))
+api = make_api(routes.router for routes in (failures, records))
 
 
 @observed

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from countersign import clock, deployment
 from countersign.ledger import Ledger
+from countersign.reconciling import Reconciler
+from countersign.redriving import Redriver
 from countersign.settings import Settings, settings
 
 
@@ -13,4 +15,6 @@ from countersign.settings import Settings, settings
 class DeskPorts:
     settings: Callable[[], Settings] = settings
     ledger: Callable[[], Ledger] = deployment.ledger
+    reconciler: Callable[[], Reconciler] = deployment.reconciler
+    redriver: Callable[[], Redriver] = deployment.redriver
     now: Callable[[], datetime] = clock.now

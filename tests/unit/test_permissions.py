@@ -16,6 +16,7 @@ RESOURCES: dict[str, dict[str, Any]] = TRANSFORMED["Resources"]
 ON_EVERYTHING = {
     "AnswerTasks": "Step Functions has no resource for an answer: the token names the task",
     "HandleCaseRole": "log delivery has no resources",
+    "ServeDeskFunctionRole": "nor has a heartbeat",
     "DataKey": "in a key's own policy * is that key",
 }
 AWS_POLICIES = {
@@ -95,6 +96,12 @@ def test_roles_hold_two_policies_of_aws_and_not_too_many() -> None:
                 ("dynamodb:PutItem", f"arn:aws:dynamodb:{WHERE}:table/a"),
                 ("dynamodb:ConditionCheckItem", f"arn:aws:dynamodb:{WHERE}:table/b"),
             ],
+        ),
+        (
+            "dynamodb",
+            "BatchGetItem",
+            {"RequestItems": {"cases": {"Keys": []}}},
+            [("dynamodb:BatchGetItem", f"arn:aws:dynamodb:{WHERE}:table/cases")],
         ),
         ("s3", "HeadObject", {"Bucket": "files", "Key": "a/b"}, [("s3:GetObject", "arn:aws:s3:::files/a/b")]),
         ("s3", "ListObjectsV2", {"Bucket": "files"}, [("s3:ListBucket", "arn:aws:s3:::files")]),

@@ -1,17 +1,22 @@
-"""Accounting for accepted events: each has ended, moves, is a dead letter or lost; what is lost is put back."""
+"""Accounting for accepted events: each has ended, moves, is a dead letter, or is lost and put back."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from countersign import reconciling
+from countersign.approvals import Person
 from countersign.case_file import raw_key
 from countersign.clock import instant
+from countersign.dead_letters import Letter
 from countersign.models import CaseRef, CaseStatus, Intake, RawEvent, canonical_json
 from countersign.reconciling import GRACE_S, Account, Loss, NotRepaired, Reconciler, repair_all
+from countersign.redriving import Redriver
 from tests.unit.stores import REF, Stores, case_file
 
+ALEX = Person("Alex Doe", "api", "00u1")
 OTHER = CaseRef(tenant="other", case_id=REF.case_id)
 
 
@@ -21,21 +26,32 @@ class Executions:
 
     statuses: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    started: list[Intake] = field(default_factory=list)
 
     def status(self, name: str) -> str | None:
         self.asked.append(name)
         return self.statuses.get(name)
 
+    def start(self, intake: Intake) -> bool:
+        self.started.append(intake)
+        return True
+
 
 @dataclass
 class DeadLetters:
-    found: set[str] = field(default_factory=set)
-    asked: int = 0
+    """A queue of dead letters about some cases; `hidden` are those that were not given back."""
 
-    def case_ids(self, tenant: str) -> set[str]:
-        assert tenant == "default"
+    about: list[CaseRef] = field(default_factory=list)
+    asked: int = 0
+    hidden: int = 0
+
+    def receive(self) -> list[Letter]:
         self.asked += 1
-        return self.found
+        self.hidden = len(self.about)
+        return [Letter("intake", str(i), "", ref, "{}", "") for i, ref in enumerate(self.about)]
+
+    def give_back(self, letters: list[Letter]) -> None:
+        self.hidden -= len(letters)
 
 
 @dataclass
@@ -44,6 +60,11 @@ class Queue:
 
     def send(self, intake: Intake) -> None:
         self.sent.append(intake)
+
+
+def reconciler(stores: Stores, executions: Executions, letters: DeadLetters, queue: Queue) -> Reconciler:
+    rest: Any = (executions, Redriver(stores.ledger, executions, None, [letters], None), queue)  # type: ignore[arg-type,list-item]
+    return Reconciler(stores.files, stores.ledger, stores.holds, *rest)
 
 
 class Desk:
@@ -55,7 +76,7 @@ class Desk:
         self.letters = DeadLetters()
         self.queue = Queue()
         self.now = datetime.now(UTC) + timedelta(hours=1)
-        self.desk = Reconciler(stores.files, stores.ledger, self.executions, self.letters, self.queue)  # type: ignore[arg-type]
+        self.desk = reconciler(stores, self.executions, self.letters, self.queue)
 
     def accept(self, ref: CaseRef = REF) -> CaseRef:
         raw = RawEvent(source="webhook", received_at="2026-03-02T08:59:58.000Z", headers={}, body="{}")
@@ -101,15 +122,14 @@ def test_an_event_that_nobody_works_on_is_lost_or_a_dead_letter(
     if opened:
         desk.open()
     desk.executions.statuses = {ref.case_id: execution} if execution else {}
-    desk.letters.found = {ref.case_id} if dead else set()
+    desk.letters.about = [OTHER, ref] if dead else [OTHER]
     page = desk.account()
     assert (page.accepted, page.moving, page.ended, page.dead_letters) == (1, 0, {}, int(dead))
     assert [(e.case_id, e.execution, e.reason) for e in page.unaccounted] == (
         [(ref.case_id, execution, reason)] if reason else []
     )
-    assert [e.status for e in page.unaccounted] == (
-        [CaseStatus.RUNNING if opened else None] if reason else []
-    )
+    assert {e.status for e in page.unaccounted} <= {CaseStatus.RUNNING if opened else None}
+    assert desk.letters.hidden == 0, "others must find them"
 
 
 @pytest.mark.parametrize("execution", ["RUNNING", "PENDING_REDRIVE"])
@@ -183,7 +203,7 @@ def test_a_thousand_and_one_events_take_two_listings(desk: Desk) -> None:
 
 def test_a_lost_event_is_queued_again_for_its_first_run(desk: Desk) -> None:
     ref = desk.accept()
-    repair = desk.desk.repair(ref, desk.now)
+    repair = desk.desk.repair(ref, ALEX, desk.now)
     assert (repair.done, repair.execution) == ("queued", ref.case_id)
     [sent] = desk.queue.sent
     assert (sent.ref, sent.run, sent.source) == (ref, 1, "webhook")
@@ -193,20 +213,30 @@ def test_a_lost_event_is_queued_again_for_its_first_run(desk: Desk) -> None:
 def test_an_event_whose_case_was_never_opened_gets_another_run(desk: Desk) -> None:
     ref = desk.accept()
     desk.executions.statuses = {ref.case_id: "FAILED", f"{ref.case_id}-r2": "FAILED"}
-    assert desk.desk.repair(ref, desk.now).execution == f"{ref.case_id}-r3"
+    assert desk.desk.repair(ref, ALEX, desk.now).execution == f"{ref.case_id}-r3"
     desk.executions.statuses |= {f"{ref.case_id}-r3": "RUNNING"}
     with pytest.raises(NotRepaired, match="its execution runs"):
-        desk.desk.repair(ref, desk.now)
+        desk.desk.repair(ref, ALEX, desk.now)
     assert [intake.run for intake in desk.queue.sent] == [3]
 
 
 def test_an_abandoned_case_fails_and_is_run_again(desk: Desk) -> None:
     ref = desk.accept()
     desk.open()
-    assert desk.desk.repair(ref, desk.now).execution == f"{ref.case_id}-r2"
-    assert desk.stores.status() == "failed"
-    assert desk.stores.events() == ["case.opened", "case.failed"]
-    assert [intake.run for intake in desk.queue.sent] == [2]
+    assert desk.desk.repair(ref, ALEX, desk.now).execution == f"{ref.case_id}-r2"
+    assert desk.stores.status() == "queued"
+    assert desk.stores.events() == ["case.opened", "case.failed", "case.redriven"]
+    assert [line.actor for line in desk.stores.ledger.history(ref)[1]][-1] == "Alex Doe"
+    assert [intake.run for intake in desk.executions.started] == [2]
+
+
+def test_a_run_that_was_asked_for_and_never_started_is_started(desk: Desk) -> None:
+    ref = desk.accept()
+    desk.open()
+    desk.desk.repair(ref, ALEX, desk.now)
+    desk.executions.started.clear()
+    assert desk.desk.repair(ref, ALEX, desk.now).execution == f"{ref.case_id}-r2"
+    assert [intake.run for intake in desk.executions.started] == [2]
 
 
 def test_what_is_not_lost_is_left_alone_and_says_why(desk: Desk) -> None:
@@ -218,7 +248,7 @@ def test_what_is_not_lost_is_left_alone_and_says_why(desk: Desk) -> None:
     desk.open(ended, CaseStatus.DELIVERED)
     desk.open(alive)
     desk.executions.statuses = {alive.case_id: "RUNNING"}
-    done, refused = repair_all(desk.desk, [unknown, ended, alive, lost], desk.now)
+    done, refused = repair_all(desk.desk, [unknown, ended, alive, lost], ALEX, desk.now)
     assert [repair.case_id for repair in done] == [lost.case_id]
     assert refused == [
         (unknown.case_id, "there is no such event"),

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
 from countersign.bodies import event_headers, raw_body, read_json
+from countersign.clock import parse
 from countersign.errors import InvalidRequest, NotAllowed
 from countersign.models import CaseRef
 from countersign.settings import Settings
@@ -82,6 +84,16 @@ class Call[P: HasSettings]:
         if cursor and len(cursor) > LONGEST_CURSOR:
             raise InvalidRequest("the cursor is not one this list gave out")
         return cursor or None
+
+    def since(self) -> datetime | None:
+        """The moment asked for, None for any. Raises InvalidRequest."""
+        text = self._query("since")
+        if not text:
+            return None
+        try:
+            return parse(text)
+        except (ValueError, OverflowError):
+            raise InvalidRequest("`since` is an instant such as 2026-11-02T09:30:00Z") from None
 
     def status[S: StrEnum](self, statuses: type[S]) -> S | None:
         """The status asked for, None for any. Raises InvalidRequest."""

@@ -7,19 +7,23 @@ other: the second finds the first one's result and returns it. Beside it lie obj
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, JsonValue
 
 from countersign.clock import now_text
-from countersign.errors import CaseFileMissing, StepError, StoreConflict
+from countersign.errors import CaseFileMissing, ModelUnavailable, StepError, StoreConflict
 from countersign.models import CaseFile, CaseRef, Found, ModelCall, StepRecord, canonical_json
+from countersign.spending import Attempt, Hold
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 WRITE_ATTEMPTS = 4
+LOST_ATTEMPTS = 5
+"""After so many attempts of one round that were cut off, a state is given up on."""
 
 
 class CaseFiles:
@@ -52,10 +56,10 @@ class CaseFiles:
                 return changed
         raise StoreConflict(f"the file of case {ref.case_id} was written by others {WRITE_ATTEMPTS} times")
 
-    def step(self, ref: CaseRef, state: str, round_number: int) -> "Step":
-        """Opens the file for one paid step: see `Step`."""
+    def step(self, ref: CaseRef, state: str, round_number: int, attempt: Attempt | None = None) -> "Step":
+        """Opens the file for one paid step: see `Step`. One that calls a model says which attempt it is."""
         file, etag = self._read(ref)
-        return Step(self, file, etag, state, round_number)
+        return Step(self, file, etag, state, round_number, attempt)
 
     def put_once(self, key: str, body: bytes) -> bool:
         """Stores an object that never changes; False where one is there already. The first body wins.
@@ -79,6 +83,15 @@ class CaseFiles:
     def get(self, key: str) -> bytes:
         """Raises CaseFileMissing."""
         return self._get(key)[0]
+
+    def has(self, key: str) -> bool:
+        try:
+            self._s3.head_object(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            if _code(error) in {"NoSuchKey", "404"}:
+                return False
+            raise
+        return True
 
     def get_model[M: BaseModel](self, key: str, model: type[M]) -> M:
         """Raises CaseFileMissing."""
@@ -130,21 +143,63 @@ class CaseFiles:
 class Step:
     """One paid step of a case: `done` is the record of an earlier run, or None.
 
-    Look at `done` before paying, pay inside `paying`; `finish` writes the result once. Where another run of
-    the same step was faster, its record stands and is returned.
+    Look at `done` before paying, pay inside `paying` no more than `left_usd`; `finish` writes the result once.
+    Where another run of the same step was faster, its record stands and is returned.
     """
 
-    def __init__(self, files: CaseFiles, file: CaseFile, etag: str, state: str, round_number: int) -> None:
+    def __init__(
+        self,
+        files: CaseFiles,
+        file: CaseFile,
+        etag: str,
+        state: str,
+        round_number: int,
+        attempt: Attempt | None = None,
+    ) -> None:
         self._files = files
         self._etag = etag
         self._state = state
         self._round = round_number
+        self._attempt = attempt
         self.file = file
         self.done = file.step(state, round_number)
 
+    def left_usd(self, hold: Hold) -> Decimal:
+        """What this attempt may spend of what the case holds.
+
+        Every attempt that fails says so in the file. Where the machine counts more of them than the file,
+        one was cut off, perhaps after it had paid: then all that was left counts as spent. Raises
+        ModelUnavailable where that has happened too often.
+        """
+        left = hold.left_usd(self.file)
+        attempt = self._attempt
+        lost = attempt.retries - self._count(attempt.entered) if attempt else 0
+        if lost > 0 and attempt:
+            assumed = max(left, Decimal(0))
+            records = [self._failed("AttemptLost") for _ in range(lost)]
+            records[0] = records[0].model_copy(update={"assumed_usd": assumed})
+            self.file = self._files.update(
+                self.file.ref,
+                lambda file: (
+                    None
+                    if self._count(attempt.entered, file) >= attempt.retries
+                    else file.model_copy(update={"steps": [*file.steps, *records]})
+                ),
+            )
+            left -= assumed
+        if sum(s.error == "AttemptLost" for s in self._earlier(self.file)) >= LOST_ATTEMPTS:
+            raise ModelUnavailable(f"{self._state} was cut off {LOST_ATTEMPTS} times")
+        return left
+
+    def _earlier(self, file: CaseFile) -> list[StepRecord]:
+        return [step for step in file.steps if step.state == self._state and step.round == self._round]
+
+    def _count(self, entered: str, file: CaseFile | None = None) -> int:
+        return sum(step.entered == entered for step in self._earlier(file or self.file))
+
     @contextmanager
     def paying(self, salvage: Callable[[CaseFile], CaseFile] | None = None) -> Iterator[None]:
-        """Records what was paid for in vain where the block raises a StepError, so that the cost counts it.
+        """Records an attempt in vain where the block raises a StepError, and what was paid for it.
 
         `salvage` keeps what is of use without the answer. The error goes on: it says what happens next.
         """
@@ -157,22 +212,29 @@ class Step:
             raise
 
     def _record(self, error: StepError, salvage: Callable[[CaseFile], CaseFile] | None) -> None:
-        saved = salvage(self.file) if salvage else self.file
-        if saved == self.file and not error.calls:
-            return
-        record = StepRecord(
-            state=self._state,
-            round=self._round,
-            at=now_text(),
-            calls=list(error.calls),
-            error=type(error).__name__,
+        needed = getattr(error, "needed_usd", None)
+        record = self._failed(type(error).__name__).model_copy(
+            update={
+                "calls": list(error.calls),
+                "assumed_usd": error.assumed_usd,
+                "detail": {} if needed is None else {"needed_usd": str(needed)},
+            }
         )
 
         def write(file: CaseFile) -> CaseFile:
             changed = salvage(file) if salvage else file
-            return changed.model_copy(update={"steps": [*changed.steps, record]} if error.calls else {})
+            return changed.model_copy(update={"steps": [*changed.steps, record]})
 
         self._files.update(self.file.ref, write)
+
+    def _failed(self, error: str) -> StepRecord:
+        return StepRecord(
+            state=self._state,
+            round=self._round,
+            at=now_text(),
+            error=error,
+            entered=self._attempt.entered if self._attempt else None,
+        )
 
     def finish(
         self,

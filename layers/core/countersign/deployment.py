@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
     from countersign.approvals import Arbiter
-    from countersign.budgets import Reserve
+    from countersign.budgets import Holds, Reserve
     from countersign.claims import Claims
     from countersign.dead_letters import Reasons
     from countersign.delivery import Courier
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from countersign.redriving import Redriver
     from countersign.secrets import SourceSecrets
     from countersign.spending import Limits
+    from countersign.switches import Switches
 
 
 @lru_cache
@@ -64,10 +65,17 @@ def claims() -> "Claims":
 
 
 @lru_cache
+def holds() -> "Holds":
+    from countersign.budgets import Holds
+
+    return Holds(claims(), case_files())
+
+
+@lru_cache
 def reserve() -> "Reserve":
     from countersign.budgets import Reserve
 
-    return Reserve(claims(), ledger(), case_files(), limits())
+    return Reserve(holds(), ledger(), limits())
 
 
 def limits() -> "Limits":
@@ -127,6 +135,13 @@ def opener() -> "Opener":
 
 
 @lru_cache
+def switches() -> "Switches":
+    from countersign.switches import Switches
+
+    return Switches(ledger())
+
+
+@lru_cache
 def courier() -> "Courier":
     from countersign import outbound
     from countersign.delivery import Courier
@@ -138,6 +153,7 @@ def courier() -> "Courier":
         source_secrets(),
         TaskTokens(client("stepfunctions")),
         outbound,
+        switches(),
         github_api_url=here.github_api_url,
         slack_api_url=here.slack_api_url,
         allow_loopback=here.allow_loopback_callbacks,
@@ -150,17 +166,12 @@ def reconciler() -> "Reconciler":
     from countersign.reconciling import Reconciler
 
     queue = IntakeQueue(client("sqs"), settings().intake_queue_url)
-    return Reconciler(case_files(), ledger(), executions(), NoDeadLetters(), queue)
+    return Reconciler(case_files(), ledger(), holds(), executions(), redriver(), queue)
 
 
 @lru_cache
 def executions() -> "Executions":
     return Executions(client("stepfunctions"), settings().handle_case_arn)
-
-
-class NoDeadLetters:
-    def case_ids(self, tenant: str) -> set[str]:  # noqa: ARG002
-        return set()
 
 
 @lru_cache

@@ -5,22 +5,24 @@ accounted for. What is found to be lost is put back where it was lost; all of it
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import Literal
 
+from countersign.approvals import Person
+from countersign.budgets import Holds
 from countersign.case_file import CaseFiles, raw_key
 from countersign.clock import instant, parse
 from countersign.endings import FINAL, Failure, fail_case
-from countersign.errors import CaseFileMissing, StoreConflict
+from countersign.errors import CaseFileMissing, EngineUnavailable, NotFound, NotRedrivable, StoreConflict
+from countersign.intake import IntakeQueue, derive_case_id
 from countersign.ledger import Ledger
 from countersign.models import CaseHead, CaseRef, CaseStatus, Intake, RawEvent, Record
+from countersign.redriving import Redriver
+from countersign.sources import Source
 from countersign.sweeping import ALIVE, Executions
-
-if TYPE_CHECKING:
-    from countersign.intake import IntakeQueue
 
 GRACE_S = 900
 """How long an event is left to its queue, and a case to the sweep that finishes what a crash left."""
@@ -73,20 +75,12 @@ class Repair:
     """What was done about a lost event: `queued` for its first run, or `redriven` under another name."""
 
     case_id: str
-    done: str
+    done: Literal["queued", "redriven"]
     execution: str
 
 
 class NotRepaired(Exception):
     """Nothing was done about an event; the message says why."""
-
-
-class DeadLetters(Protocol):
-    """The queues of dead letters as far as an account needs them."""
-
-    def case_ids(self, tenant: str) -> set[str]:
-        """The cases whose messages lie there."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -95,9 +89,10 @@ class Reconciler:
 
     files: CaseFiles
     ledger: Ledger
+    holds: Holds
     executions: Executions
-    dead_letters: DeadLetters
-    queue: "IntakeQueue"
+    redriver: Redriver
+    queue: IntakeQueue
 
     def account(self, tenant: str, since: datetime | None, cursor: str | None, now: datetime) -> Account:
         """The tenant's events kept since then, by case id, from behind the cursor (a case id) on.
@@ -122,22 +117,19 @@ class Reconciler:
                 break
         return page
 
-    def repair(self, ref: CaseRef, now: datetime) -> Repair:
-        """Puts a lost event back on the intake queue: for its first run, or for the next one.
+    def repair(self, ref: CaseRef, person: Person, now: datetime) -> Repair:
+        """Puts a lost event back on the intake queue, or runs its case again where its execution is gone.
 
-        Judges by what is so now, whatever a list said. Raises NotRepaired, StoreConflict.
+        Judges by what is so now, whatever a list said. Raises NotRepaired, StoreConflict, EngineUnavailable.
         """
         try:
             raw = self.files.get_model(raw_key(ref), RawEvent)
         except CaseFileMissing:
             raise NotRepaired("there is no such event") from None
         head = self.ledger.head(ref)
-        if head is None:
-            run = self._free_run(ref)
-        elif head.status in FINAL:
-            raise NotRepaired(f"the case has ended as {head.status.value}")
-        else:
-            run = self._fail(head, now) + 1
+        if head is not None:
+            return self._redrive(head, person, now)
+        run = self._free_run(ref)
         self.queue.send(
             Intake(
                 tenant=ref.tenant,
@@ -159,15 +151,22 @@ class Reconciler:
                 raise NotRepaired("its execution runs")
         raise NotRepaired(f"its case could not be opened in {RUNS} runs: mend the cause first")
 
-    def _fail(self, head: CaseHead, now: datetime) -> int:
-        """Ends a run whose execution is gone; returns its number."""
+    def _redrive(self, head: CaseHead, person: Person, now: datetime) -> Repair:
+        """Ends the run whose execution is gone, and starts the next one."""
+        if head.status in FINAL:
+            raise NotRepaired(f"the case has ended as {head.status.value}")
         status = self.executions.status(head.execution)
         if status in ALIVE:
             raise NotRepaired("its execution runs")
-        failure = Failure("execution", status or "ExecutionMissing", head.run)
-        if fail_case(self.ledger, head.ref, failure, instant(now)) is not CaseStatus.FAILED:
-            raise NotRepaired("the case has moved since it was listed")
-        return head.run
+        # One that somebody has asked to run again, and that was not started, is started as it stands.
+        if head.status is not CaseStatus.QUEUED or status is not None:
+            failure = Failure("execution", status or "ExecutionMissing", head.run)
+            fail_case(self.ledger, self.holds, head.ref, failure, now)
+        try:
+            started = self.redriver.redrive_case(head.ref, person, now)
+        except (NotFound, NotRedrivable) as error:
+            raise NotRepaired(str(error)) from None
+        return Repair(head.case_id, "redriven", str(started.execution))
 
 
 class _Looks:
@@ -221,8 +220,15 @@ class _Looks:
 
     def _is_dead_letter(self, case_id: str) -> bool:
         if self._dead is None:
-            self._dead = self._desk.dead_letters.case_ids(self._tenant)
+            self._dead = set(self._dead_letters())
         return case_id in self._dead
+
+    def _dead_letters(self) -> Iterator[str]:
+        """The tenant's cases whose messages lie among the dead letters, as far as a look shows them."""
+        for queue in self._desk.redriver.queues:
+            letters = queue.receive()
+            queue.give_back(letters)
+            yield from (each.ref.case_id for each in letters if each.ref and each.ref.tenant == self._tenant)
 
 
 def _loss(head: CaseHead | None, execution: str | None) -> Loss:
@@ -232,15 +238,28 @@ def _loss(head: CaseHead | None, execution: str | None) -> Loss:
 
 
 def repair_all(
-    desk: Reconciler, refs: Iterable[CaseRef], now: datetime
+    desk: Reconciler, refs: Iterable[CaseRef], person: Person, now: datetime
 ) -> tuple[list[Repair], list[tuple[str, str]]]:
     """Repairs each; returns what was done, and the case ids of the others with the reason."""
     done, refused = [], []
     for ref in refs:
         try:
-            done.append(desk.repair(ref, now))
+            done.append(desk.repair(ref, person, now))
         except NotRepaired as reason:
             refused.append((ref.case_id, str(reason)))
-        except StoreConflict:
-            refused.append((ref.case_id, "others were writing this case; try again"))
+        except (StoreConflict, EngineUnavailable):
+            refused.append((ref.case_id, "this could not be done just now; please try again"))
     return done, refused
+
+
+def unknown_events(files: CaseFiles, ledger: Ledger, source: Source, event_ids: Iterable[str]) -> list[str]:
+    """Those of a source's event ids under which no event was accepted, in their order."""
+    refs = {
+        event_id: CaseRef(tenant=source.tenant, case_id=derive_case_id(source.tenant, source.name, event_id))
+        for event_id in event_ids
+    }
+    heads = ledger.heads(refs.values())
+    # One that was only just accepted has no head yet.
+    return [
+        event_id for event_id, ref in refs.items() if ref.case_id not in heads and not files.has(raw_key(ref))
+    ]
