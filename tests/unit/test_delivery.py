@@ -1,9 +1,8 @@
 """Delivery: only what was signed leaves, an attempt is made once, and its answer says what comes next."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
 
@@ -11,238 +10,42 @@ import pytest
 from moto import mock_aws
 
 from countersign.answers import MAX_RETRY_AFTER_S, Outcome, read_answer, retry_after_s
-from countersign.case_file import CaseFiles, signed_key
+from countersign.attempts import LEASE_S
 from countersign.clock import instant
-from countersign.decisions import Approval, ApprovalStatus, PolicyRef, Proposal
-from countersign.delivery import ATTEMPTED, Courier
-from countersign.destinations import parse_url
-from countersign.errors import DestinationDenied, DestinationUnresolved, SecretsUnavailable
-from countersign.ledger import Ledger, approval_closed
+from countersign.decisions import ApprovalStatus
+from countersign.errors import DestinationDenied, DestinationUnresolved
+from countersign.ledger import approval_closed
 from countersign.models import (
-    CaseHead,
-    CaseRef,
-    CaseStatus,
-    Delivery,
     Destination,
-    LedgerEvent,
     canonical_json,
     sha256_hex,
 )
-from countersign.outbound import MAX_BYTES, Answer, NoAnswer, PinnedTarget
+from countersign.outbound import Answer, NoAnswer
 from countersign.signatures import verify
-from tests.unit.stores import session
-
-NOW = datetime(2026, 9, 21, 13, 30, tzinfo=UTC)
-DECIDED = NOW - timedelta(minutes=1)
-REF = CaseRef(tenant="default", case_id="c-8f14e45fceea167a5a36dedd4bea2543")
-APPROVAL = f"{REF.case_id}-a1"
-MARKER = f"<!-- countersign:{APPROVAL} -->"
-API = "https://api.github.com"
-SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"
-CALLBACK = Destination(channel="callback", address="https://desk.example.com/replies", source="webhook")
-ISSUE = Destination(
-    channel="github_issue", address=f"{API}/repos/acme/shop/issues/7/comments", source="github"
+from tests.unit.deliveries import (
+    API,
+    APPROVAL,
+    CALLBACK,
+    DECIDED,
+    DISCUSSION,
+    ISSUE,
+    LIMITED,
+    MARKER,
+    NOW,
+    REF,
+    SECRET,
+    Cut,
+    Desk,
+    FakeSecrets,
+    answer,
+    message,
 )
-DISCUSSION = Destination(channel="github_discussion", address="D_kwDOA", source="github")
-LIMITED = b'{"message": "You have exceeded a secondary rate limit"}'
-
-
-@dataclass
-class Sent:
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-@dataclass
-class FakeNetwork:
-    """Answers from a list; what is an exception is raised."""
-
-    answers: list[Answer | Exception] = field(default_factory=list)
-    denied: Exception | None = None
-    sent: list[Sent] = field(default_factory=list)
-
-    def resolve_target(self, url: str, *, allow_loopback: bool = False) -> PinnedTarget:
-        if self.denied:
-            raise self.denied
-        return PinnedTarget(parse_url(url), ("93.184.216.34",))
-
-    def post(
-        self,
-        target: PinnedTarget,
-        body: bytes,
-        headers: Mapping[str, str],
-        *,
-        deadline_s: float = 30,
-        max_bytes: int = MAX_BYTES,
-    ) -> Answer:
-        return self._exchange("POST", target, headers, body, deadline_s)
-
-    def get(
-        self,
-        target: PinnedTarget,
-        headers: Mapping[str, str],
-        *,
-        deadline_s: float = 30,
-        max_bytes: int = MAX_BYTES,
-    ) -> Answer:
-        return self._exchange("GET", target, headers, b"", deadline_s)
-
-    def _exchange(
-        self, method: str, target: PinnedTarget, headers: Mapping[str, str], body: bytes, deadline_s: float
-    ) -> Answer:
-        assert 0 < deadline_s <= 30
-        self.sent.append(Sent(method, str(target.url), headers, body))
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-@dataclass
-class FakeSecrets:
-    keys: list[str] = field(default_factory=lambda: [SECRET])
-    token: str | None = "ghp_token\n"
-    down: bool = False
-    refreshed: list[str] = field(default_factory=list)
-
-    def reply_key(self, source: str) -> str | None:
-        if self.down:
-            raise SecretsUnavailable("the store is down")
-        return self.keys[0] if self.keys else None
-
-    def api_token(self, source: str) -> str | None:
-        if self.down:
-            raise SecretsUnavailable("the store is down")
-        return self.token
-
-    def refresh(self, source: str) -> bool:
-        self.refreshed.append(source)
-        return True
-
-
-@dataclass
-class FakeTasks:
-    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    waiting: bool = True
-    down: bool = False
-
-    def succeed(self, token: str, output: dict[str, str | int | None]) -> bool:
-        if self.down:
-            raise ConnectionError("no answer")
-        self.told.append((token, output))
-        return self.waiting
-
-
-class Desk:
-    """A case whose reply was signed, and everything around it."""
-
-    def __init__(self) -> None:
-        dynamodb: Any = session().client("dynamodb")
-        dynamodb.create_table(
-            TableName="cases",
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[
-                {"AttributeName": "pk", "KeyType": "HASH"},
-                {"AttributeName": "sk", "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[
-                {"AttributeName": "pk", "AttributeType": "S"},
-                {"AttributeName": "sk", "AttributeType": "S"},
-            ],
-        )
-        s3: Any = session().client("s3")
-        s3.create_bucket(Bucket="files")
-        self.calls: list[str] = []
-        for client in (dynamodb, s3):
-            client.meta.events.register("before-call.*", lambda model, **_: self.calls.append(model.name))
-        self.s3 = s3
-        self.ledger, self.files = Ledger(dynamodb, "cases"), CaseFiles(s3, "files")
-        self.network, self.secrets, self.tasks = FakeNetwork(), FakeSecrets(), FakeTasks()
-        self.courier = Courier(self.ledger, self.files, self.secrets, self.tasks, self.network, API)
-
-    def sign(self, destination: Destination = CALLBACK, *, run: int = 1, **changes: Any) -> Approval:
-        proposal = Proposal(
-            approval_id=APPROVAL,
-            tenant=REF.tenant,
-            case_id=REF.case_id,
-            event_id="ticket-4711",
-            text="It is tried ten times. [1]",
-            citations=[],
-            claims=[],
-            actions=[],
-            destination=destination,
-            evidence=[],
-            policy=PolicyRef(name="default", version=1),
-        )
-        signed = canonical_json(proposal)
-        key = signed_key(REF, APPROVAL, sha256_hex(signed))
-        self.files.put_once(key, signed)
-        fields: dict[str, Any] = {
-            "tenant": REF.tenant,
-            "case_id": REF.case_id,
-            "approval_id": APPROVAL,
-            "version": 1,
-            "round": 1,
-            "status": ApprovalStatus.DECIDED,
-            "subject": "Delivery",
-            "requested_at": instant(DECIDED),
-            "expires_at": instant(NOW + timedelta(hours=4)),
-            "shown_sha256": sha256_hex(signed),
-            "proposal_key": key,
-            "policy": PolicyRef(name="default", version=1),
-            "risk": "low",
-            "verdict": "approve",
-            "decided_by": "maria",
-            "decided_at": instant(DECIDED),
-            "signed_key": key,
-            "signed_sha256": sha256_hex(signed),
-        }
-        approval = Approval.model_validate(fields | changes)
-        head = CaseHead(
-            tenant=REF.tenant,
-            case_id=REF.case_id,
-            source=destination.source,
-            subject="Delivery",
-            status=CaseStatus.DELIVERING,
-            created_at=instant(DECIDED),
-            updated_at=instant(DECIDED),
-            run=run,
-        )
-        self.ledger.commit([self.ledger.put_head(head), self.ledger.put_approval(approval)])
-        return approval
-
-    def deliver(
-        self, *answers: Answer | Exception, attempt: int = 1, token: str = "", repeated: bool = False
-    ) -> Outcome:
-        self.network.answers += answers
-        self.calls.clear()
-        delivery = Delivery(
-            tenant=REF.tenant,
-            case_id=REF.case_id,
-            approval_id=APPROVAL,
-            attempt=attempt,
-            task_token=token or f"token-{attempt}",
-        )
-        return self.courier.deliver(delivery, NOW, repeated=repeated)
-
-    def lines(self) -> list[LedgerEvent]:
-        return [event for event in self.ledger.history(REF)[1] if event.event == ATTEMPTED]
 
 
 @pytest.fixture
 def desk() -> Iterator[Desk]:
     with mock_aws():
         yield Desk()
-
-
-def answer(status: int, body: Any = b"", **headers: str) -> Answer:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw)
 
 
 # What an answer means
@@ -315,7 +118,8 @@ def test_a_callback_is_signed_and_its_outcome_told(desk: Desk) -> None:
             "decided_by": "maria",
         },
     }
-    assert desk.tasks.told == [("token-1", {"outcome": "delivered", "retry_after_s": 0, "status": 204})]
+    told = {"outcome": "delivered", "retry_after_s": 0, "status": 204, "error": "DeliveryFailed"}
+    assert desk.tasks.told == [("token-1", told)]
     [line] = desk.lines()
     assert {k: line.detail[k] for k in ("attempt", "outcome", "status")} == {
         "attempt": 1,
@@ -326,8 +130,9 @@ def test_a_callback_is_signed_and_its_outcome_told(desk: Desk) -> None:
 
 def test_a_delivered_reply_costs_three_calls_and_the_task_s(desk: Desk) -> None:
     desk.sign()
+    desk.switches.is_off(REF.tenant, CALLBACK)  # once a minute for all of a tenant's
     desk.deliver(answer(200))
-    assert desk.calls == ["Query", "GetObject", "PutItem"]
+    assert desk.calls == ["UpdateItem", "GetObject", "TransactWriteItems"]
     assert len(desk.tasks.told) == 1
 
 
@@ -341,7 +146,7 @@ def test_every_attempt_sends_the_same_bytes_under_the_same_id(desk: Desk) -> Non
     assert [told["outcome"] for _, told in desk.tasks.told] == ["retry", "retry", "delivered"]
 
 
-@pytest.mark.parametrize("first", [answer(200), answer(503, retry_after="7"), answer(410)])
+@pytest.mark.parametrize("first", [answer(200), answer(503, retry_after="7"), answer(404)])
 def test_a_message_that_comes_again_repeats_only_the_answer(desk: Desk, first: Answer) -> None:
     desk.sign()
     desk.tasks.down = True
@@ -357,7 +162,7 @@ def test_a_message_that_comes_again_repeats_only_the_answer(desk: Desk, first: A
 
 def test_a_redriven_case_sends_again_what_nobody_took_and_never_what_somebody_did(desk: Desk) -> None:
     desk.sign()
-    assert desk.deliver(answer(410), token="first run").outcome == "failed"
+    assert desk.deliver(answer(503), token="first run").outcome == "retry"
     assert desk.deliver(answer(200), token="second run").outcome == "delivered"
     assert desk.deliver(token="third run").outcome == "delivered"
     assert len(desk.network.sent) == 2
@@ -446,7 +251,7 @@ def test_secrets_that_are_missing_or_out_of_reach(
     desk: Desk, destination: Destination, secrets: FakeSecrets, expected: tuple[str, str]
 ) -> None:
     desk.sign(destination)
-    desk.courier = Courier(desk.ledger, desk.files, secrets, desk.tasks, desk.network, API)
+    desk.courier = desk.another_courier(secrets=secrets)
     outcome = desk.deliver()
     assert (outcome.outcome, outcome.reason) == expected
     assert desk.network.sent == []
@@ -536,8 +341,12 @@ def test_a_comment_that_is_not_there_is_posted(
 
 
 def test_a_rerun_looks_even_if_no_line_was_left(desk: Desk) -> None:
-    desk.sign(ISSUE, run=2)
-    assert desk.deliver(comments(MARKER)).reason == "found"
+    desk.sign(ISSUE)
+    desk.network.answers = [Cut()]
+    with pytest.raises(Cut):
+        desk.courier.deliver(message(token="first run"), NOW, repeated=False)
+    desk.now += timedelta(seconds=LEASE_S + 1)
+    assert desk.deliver(comments(MARKER), token="second run").reason == "found"
 
 
 def test_only_comments_since_the_decision_are_looked_through_page_by_page(desk: Desk) -> None:

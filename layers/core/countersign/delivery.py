@@ -1,10 +1,11 @@
 """Delivery: one attempt to send what was signed, and the answer for the task that waits for it.
 
-An attempt sends only what the approval row's hash says was signed, and leaves one line in the ledger under a
-key of its task. Where a task's line is there, its answer is repeated and nothing is sent; where any line says
-delivered, the reply is never sent again, also not by a redriven case. Between sending and writing the line
-lies a moment in which a crash makes the same attempt run again: then the receiver sees the same delivery id
-(the approval's), and on GitHub and Slack the comment or message is looked for first.
+An attempt sends only what the approval row's hash says was signed. It is begun on that row, by one process
+at a time, and leaves one line in the ledger (`attempts`). An attempt that is over is not made again, its
+answer is repeated; after one that delivered the reply is never sent again, also not by a redriven case.
+Between sending and writing that down lies a moment in which a crash makes the same attempt run again: then
+the receiver sees the same delivery id (the approval's), and on GitHub and Slack the comment or message is
+looked for first.
 """
 
 import time
@@ -13,29 +14,30 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Protocol
 
-from pydantic import JsonValue
-
 from countersign.answers import Outcome, read_answer
+from countersign.attempts import Attempts, Begun
 from countersign.case_file import CaseFiles
-from countersign.clock import instant, parse
+from countersign.clock import parse
 from countersign.decisions import Approval, ApprovalStatus, Proposal
 from countersign.errors import (
     ApprovalMissing,
     CaseFileMissing,
     ConfigurationError,
     DestinationDenied,
+    DestinationOff,
     DestinationUnresolved,
     SecretsUnavailable,
     SignedBytesChanged,
 )
 from countersign.github_comments import GitHub
 from countersign.ledger import Ledger
-from countersign.models import Delivery, LedgerEvent, canonical_json, sha256_hex
-from countersign.outbound import Network, NoAnswer, PinnedTarget
+from countersign.models import CaseRef, Delivery, canonical_json
+from countersign.outbound import LOOK_UP_S, Network, NoAnswer, PinnedTarget
 from countersign.proposals import read_signed
 from countersign.replies import Reply, compose_reply, marker
 from countersign.signatures import sign_standard_webhook
 from countersign.slack_messages import Slack, token_refused
+from countersign.switches import Switches
 
 ATTEMPT_S = 30
 """Seconds of an attempt, from the look-up of the name to the end of the answer.
@@ -43,7 +45,6 @@ ATTEMPT_S = 30
 The function's timeout (60 s) leaves as much again for the stores, the queue's visibility (360 s) is six times
 that: a message comes back only when its attempt is surely over.
 """
-ATTEMPTED = "delivery.attempted"
 
 # Trying again would not help: a person has to look.
 _PERMANENT = (
@@ -86,9 +87,14 @@ class Courier:
     secrets: Secrets
     tasks: Tasks
     network: Network
+    switches: Switches
     github_api_url: str
     slack_api_url: str = "https://slack.com/api"
     allow_loopback: bool = False
+
+    @property
+    def attempts(self) -> Attempts:
+        return Attempts(self.ledger)
 
     def deliver(
         self, delivery: Delivery, now: datetime, *, repeated: bool, seconds: float = ATTEMPT_S
@@ -113,7 +119,7 @@ class Courier:
                 "retry_after_s": outcome.retry_after_s,
                 "status": outcome.status,
                 # What the case fails with where no attempt comes after this one.
-                "error": outcome.reason if outcome.outcome == "failed" else "DeliveryFailed",
+                "error": (outcome.outcome == "failed" and outcome.reason) or "DeliveryFailed",
             },
         )
         return outcome
@@ -144,34 +150,29 @@ class Courier:
             return Outcome(outcome="retry", reason=error.reason)
 
     def _noted(self, attempt: "_Attempt", outcome: Outcome) -> Outcome:
-        """A receiver that is gone is switched off; where a person has turned it on since, it is tried again."""
+        """A receiver that is gone is switched off; one that a person has turned on since is tried again."""
         if outcome.status != HTTPStatus.GONE:
             return outcome
         proposal = attempt.proposal
         ref = CaseRef(tenant=proposal.tenant, case_id=proposal.case_id)
-        if self.switches.turn_off(ref, proposal.destination, attempt.now, clock.now()):
-            raise DestinationOff("its receiver is gone")
+        if self.switches.turn_off(ref, proposal.destination, attempt.now):
+            return outcome.model_copy(update={"outcome": "failed", "reason": DestinationOff.__name__})
         return outcome.model_copy(update={"outcome": "retry"})
 
     def _send(self, attempt: "_Attempt") -> Outcome:
         match attempt.proposal.destination.channel:
-                case "callback":
-                    return self._call_back(attempt)
-                case "github_issue":
-                    return self._comment_on_issue(attempt)
-                case "github_discussion":
-                    return self._comment_on_discussion(attempt)
-                case "slack_thread":
-                    return self._post_to_slack(attempt)
-        except (DestinationUnresolved, SecretsUnavailable) as error:
-            return Outcome(outcome="retry", reason=type(error).__name__)
-        except _PERMANENT as error:
-            return Outcome(outcome="failed", reason=type(error).__name__)
-        except NoAnswer as error:
-            return Outcome(outcome="retry", reason=error.reason)
+            case "callback":
+                return self._call_back(attempt)
+            case "github_issue":
+                return self._comment_on_issue(attempt)
+            case "github_discussion":
+                return self._comment_on_discussion(attempt)
+            case "slack_thread":
+                return self._post_to_slack(attempt)
 
-    def _signed(self, approval: Approval | None) -> tuple[Proposal, Approval]:
+    def _signed(self, begun: Begun | None) -> tuple[Proposal, Approval]:
         """What the row says was signed. Raises ApprovalMissing, SignedBytesChanged, CaseFileMissing."""
+        approval = begun.approval if begun else None
         if (
             approval is None
             or approval.status is not ApprovalStatus.DECIDED
@@ -185,12 +186,14 @@ class Courier:
             raise SignedBytesChanged("what is stored belongs to another approval")
         return proposal, approval
 
-    def _resolve(self, url: str) -> PinnedTarget:
-        return self.network.resolve_target(url, allow_loopback=self.allow_loopback)
+    def _resolve(self, url: str, until: float) -> PinnedTarget:
+        return self.network.resolve_target(
+            url, allow_loopback=self.allow_loopback, deadline_s=min(LOOK_UP_S, until - time.monotonic())
+        )
 
     def _call_back(self, attempt: "_Attempt") -> Outcome:
         source = attempt.proposal.destination.source
-        target = self._resolve(attempt.reply.url)
+        target = self._resolve(attempt.reply.url, attempt.until)
         key = self.secrets.reply_key(source)
         if not key:
             raise ConfigurationError(f"source {source} has no secret to sign replies with")
@@ -206,7 +209,7 @@ class Courier:
         # The token goes to the configured API alone, whatever address was signed.
         if not attempt.reply.url.startswith(f"{self.github_api_url}/repos/"):
             raise DestinationDenied("the address is not one of the configured GitHub API")
-        target = self._resolve(attempt.reply.url)
+        target = self._resolve(attempt.reply.url, attempt.until)
         github = self._github(attempt)
         if attempt.maybe_sent:
             since = parse(str(attempt.decided.decided_at))
@@ -216,7 +219,7 @@ class Courier:
         return self._noticed(attempt, github.comment_on_issue(target, attempt.reply.body))
 
     def _comment_on_discussion(self, attempt: "_Attempt") -> Outcome:
-        target = self._resolve(attempt.reply.url)
+        target = self._resolve(attempt.reply.url, attempt.until)
         github = self._github(attempt)
         if attempt.maybe_sent:
             subject = attempt.proposal.destination.address
@@ -228,7 +231,7 @@ class Courier:
     def _post_to_slack(self, attempt: "_Attempt") -> Outcome:
         slack = Slack(
             self.network,
-            self._resolve(self.slack_api_url),
+            self._resolve(self.slack_api_url, attempt.until),
             self._api_token(attempt),
             attempt.until,
             attempt.now,
@@ -270,26 +273,3 @@ class _Attempt:
     now: datetime
     until: float
     maybe_sent: bool
-
-
-def _known(past: list[LedgerEvent], task: str) -> Outcome | None:
-    """How this task's attempt went, or that an earlier one delivered."""
-    told = [event for event in past if event.detail["task"] == task]
-    told += [event for event in past if event.detail["outcome"] == "delivered"]
-    if not told:
-        return None
-    return Outcome.model_validate({k: v for k, v in told[0].detail.items() if k in Outcome.model_fields})
-
-
-def _line(delivery: Delivery, task: str, outcome: Outcome, now: datetime) -> LedgerEvent:
-    detail: dict[str, JsonValue] = {
-        "approval_id": delivery.approval_id,
-        "attempt": delivery.attempt,
-        "task": task,
-    }
-    return LedgerEvent(
-        at=instant(now),
-        event=ATTEMPTED,
-        actor="countersign",
-        detail=detail | outcome.model_dump(exclude_none=True),
-    )

@@ -8,6 +8,7 @@ CountersignError
 │   ├── NotFound                        404  no such source, case or approval for this tenant
 │   ├── AlreadyDecided                  409  somebody decided first
 │   ├── StaleCard                       409  the card shown is not the one that waits now
+│   ├── NotRedrivable                   409  the case has not failed, or its execution has not ended
 │   ├── ApprovalExpired                 410  the deadline has passed
 │   ├── BodyTooLarge                    413  over 1 MiB
 │   ├── WrongContentType                415  not the type this source sends
@@ -19,12 +20,16 @@ CountersignError
 │   ├── ModelOutputInvalid              twice no answer that fits the schema; goes to a person
 │   ├── KnowledgeUnavailable            retrieval failed; retried by ASL
 │   ├── StoreConflict                   a concurrent writer won too often; retried by ASL
-│   ├── BudgetExhausted                 the tenant's cap is reached; the case is parked
+│   ├── BudgetExhausted                 too little is left of what the case holds or of the day; it reserves or parks
+│   ├── BudgetTooSmall                  a whole day's cap would not pay for what the case needs; goes to a person
+│   ├── SlotsTaken                      as many cases of the tenant draft as may; the case is parked
 │   ├── CaseFileMissing                 a case without its file: our own fault
 │   ├── ApprovalMissing                 a task answered for an approval that does not exist: our own fault
 │   └── SignedBytesChanged              what is stored is not what was signed; nothing is sent
 ├── DestinationDenied               a reply address we will not connect to
-│   └── DestinationUnresolved           its name has no address now; tried again on the delivery schedule
+│   ├── DestinationUnresolved           its name has no address now; tried again on the delivery schedule
+│   └── DestinationOff                  its receiver is gone (410); nothing is sent until a person turns it on
+├── AttemptUnderway                 another copy of the message is being delivered; this one comes again
 ├── Unavailable                     nothing is lost: answered with 503 and Retry-After
 │   ├── SecretsUnavailable              the secret store did not answer, or with something unusable
 │   ├── EventInProgress                 another run is taking this very event in and has not finished
@@ -34,6 +39,7 @@ CountersignError
 """
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -91,6 +97,11 @@ class StaleCard(RequestRejected):
     code = "stale_card"
 
 
+class NotRedrivable(RequestRejected):
+    status = 409
+    code = "not_redrivable"
+
+
 class ApprovalExpired(RequestRejected):
     status = 410
     code = "approval_expired"
@@ -112,11 +123,15 @@ class InvalidRequest(RequestRejected):
 
 
 class StepError(CountersignError):
-    """A step of the machine could not do its work. `calls` were paid for before it failed."""
+    """A step of the machine could not do its work. `calls` were paid for before it failed.
+
+    `assumed_usd` is what may have been paid besides: a call whose answer never came may be on the bill.
+    """
 
     def __init__(self, message: str = "", *, calls: "Sequence[ModelCall]" = ()) -> None:
         super().__init__(message)
         self.calls = tuple(calls)
+        self.assumed_usd: Decimal | None = None
 
 
 class ModelThrottled(StepError):
@@ -144,6 +159,20 @@ class StoreConflict(StepError):
 
 
 class BudgetExhausted(StepError):
+    """`needed_usd` is what a step must be able to spend to come to its end, where it is a step that stops."""
+
+    def __init__(
+        self, message: str = "", *, needed_usd: Decimal | None = None, calls: "Sequence[ModelCall]" = ()
+    ) -> None:
+        super().__init__(message, calls=calls)
+        self.needed_usd = needed_usd
+
+
+class BudgetTooSmall(StepError):
+    pass
+
+
+class SlotsTaken(StepError):
     pass
 
 
@@ -164,6 +193,14 @@ class DestinationDenied(CountersignError):
 
 
 class DestinationUnresolved(DestinationDenied):
+    pass
+
+
+class DestinationOff(DestinationDenied):
+    pass
+
+
+class AttemptUnderway(CountersignError):
     pass
 
 

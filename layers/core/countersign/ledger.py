@@ -8,7 +8,7 @@ tenant's cases, index `by_status` its cases and approvals in one status.
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -130,7 +130,13 @@ class Ledger:
         )
 
     def change_row(
-        self, pk: str, sk: str, expression: str, condition: str, values: Mapping[str, Any]
+        self,
+        pk: str,
+        sk: str,
+        expression: str,
+        condition: str,
+        values: Mapping[str, Any],
+        names: Mapping[str, str] | None = None,
     ) -> Item:
         """An update in DynamoDB's own words, for the columns and rows that modules of their own keep."""
         return {
@@ -140,6 +146,7 @@ class Ledger:
                 "UpdateExpression": expression,
                 "ConditionExpression": condition,
                 "ExpressionAttributeValues": to_item(values),
+                **({"ExpressionAttributeNames": dict(names)} if names else {}),
             }
         }
 
@@ -190,6 +197,19 @@ class Ledger:
             raise
         return True, to_row(before.get("Attributes", {}))
 
+    def commit_with(self, writes: Sequence[Item], once: Sequence[Item]) -> None:
+        """Runs `writes`, and with them `once`: writes that are refused where they were done before.
+
+        Raises Rejected where a condition of `writes` did not hold, StoreConflict.
+        """
+        try:
+            if writes or once:
+                self.commit([*writes, *once])
+        except Rejected as refused:
+            if not once or min(refused.positions) < len(writes):
+                raise
+            self.commit_with(writes, [])
+
     def append(self, ref: CaseRef, key: str, event: LedgerEvent) -> bool:
         """Writes one line of history by itself; False where it is there already."""
         try:
@@ -223,7 +243,7 @@ class Ledger:
     def approval(self, ref: CaseRef, approval_id: str) -> Approval | None:
         """Read consistently: the row is the arbiter."""
         row = self.row(case_pk(ref), f"approval#{approval_id}")
-        return _approval(ref, row) if row else None
+        return read_approval(ref, row) if row else None
 
     def history(self, ref: CaseRef) -> tuple[CaseHead | None, list[LedgerEvent], list[Approval]]:
         """All rows of a case in one query (a case has few); events in the order they happened."""
@@ -237,7 +257,7 @@ class Ledger:
             elif row["sk"].startswith("event#"):
                 events.append(LedgerEvent.model_validate(_fields(row, LedgerEvent)))
             else:
-                approvals.append(_approval(ref, row))
+                approvals.append(read_approval(ref, row))
         return head, sorted(events, key=lambda e: e.at), sorted(approvals, key=lambda a: a.round)
 
     def thread(self, tenant: str, thread: str, limit: int) -> list[str]:
@@ -270,7 +290,7 @@ class Ledger:
             newest_first=status is not ApprovalStatus.PENDING,
         )
         return [
-            _approval(CaseRef(tenant=tenant, case_id=row["pk"].removeprefix(f"{tenant}#")), row)
+            read_approval(CaseRef(tenant=tenant, case_id=row["pk"].removeprefix(f"{tenant}#")), row)
             for row in rows
         ], following
 
@@ -378,7 +398,8 @@ def _head(tenant: str, case_id: str, row: Item) -> CaseHead:
     return CaseHead.model_validate({"tenant": tenant, "case_id": case_id, **_fields(row, CaseHead)})
 
 
-def _approval(ref: CaseRef, row: Item) -> Approval:
+def read_approval(ref: CaseRef, row: Item) -> Approval:
+    """The approval of a row, which has columns of others besides."""
     return Approval.model_validate({"tenant": ref.tenant, "case_id": ref.case_id, **_fields(row, Approval)})
 
 
