@@ -104,6 +104,19 @@ class ApiClient:
         """`decision` is `{verdict, text?, reason?, shown_sha256}`."""
         return self._post(f"/approvals/{quote(approval_id, safe='')}/decision", decision)
 
+    def reconciliation(self, since: str | None, cursor: str | None) -> Json:
+        """A page of the account of accepted events; `since` is an instant in ISO 8601."""
+        return self._get("/reconciliation", {"since": since, "cursor": cursor})
+
+    def repair(self, case_ids: Sequence[str]) -> Json:
+        """`{repaired, refused}` of lost events, at most 25."""
+        return self._post("/reconciliation/repairs", {"case_ids": list(case_ids)})
+
+    def unknown_events(self, source: str, event_ids: Sequence[str]) -> list[str]:
+        """Those of a sender's ids, at most 100, that no event was accepted under."""
+        answer = self._post("/reconciliation/events", {"source": source, "event_ids": list(event_ids)})
+        return list(answer["unknown"])
+
     def search(self, query: str, limit: int) -> Json:
         return self._post("/knowledge/search", {"query": query, "limit": limit})
 

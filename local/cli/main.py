@@ -41,6 +41,7 @@ COMMANDS = {
     "edit": ("local.cli.decide", "Approve with your own text in place of the draft."),
     "respond": ("local.cli.decide", "Send a draft back with feedback."),
     "reject": ("local.cli.decide", "Reject a draft: nothing is sent."),
+    "reconcile": ("local.cli.reconcile", "Account for every accepted event, and repair what is lost."),
     "search": ("local.cli.knowledge", "Search the knowledge that replies rest on."),
     "ingest": ("local.cli.knowledge", "Add documents to the knowledge."),
     "invoke": ("local.cli.invoke", "Call one function with a sample event."),
