@@ -16,6 +16,7 @@ from countersign.event_claims import EventClaims
 from countersign.intake import IntakeDesk, IntakeQueue
 from countersign.secrets import SourceSecrets
 from countersign.signatures import sign_standard_webhook
+from countersign.sources import load_source
 from tests.unit.stores import Stores, session
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +25,8 @@ SAMPLES = ROOT / "events/receive_webhook"
 GITHUB_API = "https://api.github.com"
 NOW = datetime(2026, 11, 2, 9, 30, 2, tzinfo=UTC)
 KEY = base64.b64encode(b"a key of twenty-four byte").decode()
+REPLY_URL = "https://desk.example.com/replies"
+REPLY_SECRET = "whsec_" + base64.b64encode(b"another key, for replies").decode()
 
 Json = dict[str, Any]
 
@@ -37,12 +40,28 @@ def sample(name: str) -> Json:
 def signed(event: Json, secret: str = KEY, now: datetime | None = NOW) -> Json:
     """The event as its sender would sign it."""
     headers, body = dict(event["headers"]), event["body"].encode()
-    if "webhook-id" in headers:
-        at = int((now or datetime.now(UTC)).timestamp())
-        headers |= sign_standard_webhook(secret, headers["webhook-id"], at, body)
-    else:
-        digest = hmac.digest(secret.encode(), body, sha256).hex()
-        headers["x-hub-signature-256"] = f"sha256={digest}"
+    sent = now or datetime.now(UTC)
+    at = int(sent.timestamp())
+
+    def mac(content: bytes) -> bytes:
+        return hmac.digest(secret.encode(), content, sha256)
+
+    match load_source(event["pathParameters"]["source"], SOURCES).scheme:
+        case "standard-webhooks":
+            headers |= sign_standard_webhook(secret, headers["webhook-id"], at, body)
+        case "github":
+            headers["x-hub-signature-256"] = f"sha256={mac(body).hex()}"
+        case "stripe":
+            headers["stripe-signature"] = f"t={at},v1={mac(b'%d.%s' % (at, body)).hex()}"
+        case "slack":
+            headers["x-slack-request-timestamp"] = str(at)
+            headers["x-slack-signature"] = f"v0={mac(b'v0:%d:%s' % (at, body)).hex()}"
+        case "zendesk":
+            stamp = sent.strftime("%Y-%m-%dT%H:%M:%SZ")
+            headers["x-zendesk-webhook-signature-timestamp"] = stamp
+            headers["x-zendesk-webhook-signature"] = base64.b64encode(mac(stamp.encode() + body)).decode()
+        case "shopify":
+            headers["x-shopify-hmac-sha256"] = base64.b64encode(mac(body)).decode()
     return {**event, "headers": headers}
 
 
@@ -82,8 +101,10 @@ class Intake:
         self.url = self.sqs.create_queue(QueueName="intake")["QueueUrl"]
         self.sqs.meta.events.register("before-call.*.*", lambda model, **_: self.calls.append(model.name))
         self.secrets = SecretStore()
-        for source in ("webhook", "github"):
+        for source in ("webhook", "github", "slack"):
             self.secrets.put(source, current=KEY)
+        for source in ("stripe", "zendesk", "shopify"):
+            self.secrets.put(source, current=KEY, reply_url=REPLY_URL, reply_secret=REPLY_SECRET)
         self.desk = self.make()
 
     @property

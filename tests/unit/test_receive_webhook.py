@@ -14,7 +14,7 @@ import pytest
 
 from countersign.errors import EventInProgress, IntakeUnavailable, SecretsUnavailable
 from functions.receive_webhook.app import handler
-from tests.unit.senders import ROOT, SAMPLES, Intake, changed, sample, signed
+from tests.unit.senders import KEY, REPLY_URL, ROOT, SAMPLES, Intake, changed, sample, signed
 from tests.unit.stores import Context, Stores
 
 IGNORED = {
@@ -24,7 +24,14 @@ IGNORED = {
     "github_own_comment",
     "github_bot_comment",
     "webhook_case_closed",
+    "slack_message_changed",
+    "slack_own_message",
+    "stripe_payment_succeeded",
+    "zendesk_agent_comment",
+    "zendesk_first_comment",
+    "shopify_order_without_note",
 }
+CHALLENGES = {"slack_url_verification"}
 CONTEXT = replace(Context(), function_name="receive_webhook")
 
 
@@ -50,7 +57,7 @@ def now(event: dict[str, Any]) -> dict[str, Any]:
     return signed(event, now=datetime.now(UTC))
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in SAMPLES.glob("*.json")))
+@pytest.mark.parametrize("name", sorted({path.stem for path in SAMPLES.glob("*.json")} - CHALLENGES))
 def test_every_sample_is_answered_202_and_again_with_the_same_case(intake: Intake, name: str) -> None:
     status, body, _ = call(intake, now(sample(name)))
     assert status == 202
@@ -67,6 +74,37 @@ def test_every_sample_is_answered_202_and_again_with_the_same_case(intake: Intak
     }
     assert call(intake, now(sample(name)))[:2] == (202, {**body, "duplicate": True})
     assert len(intake.queued()) == 1
+
+
+def test_a_challenge_is_echoed_as_text_and_leaves_nothing(intake: Intake) -> None:
+    answered = handler(now(sample("slack_url_verification")), CONTEXT, intake.desk)
+    assert (answered["statusCode"], answered["body"]) == (
+        200,
+        "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P",
+    )
+    assert answered["headers"]["content-type"] == "text/plain"
+    assert answered["headers"]["x-content-type-options"] == "nosniff"
+    assert intake.calls == []
+
+
+def test_a_challenge_that_nobody_signed_is_not_echoed(intake: Intake) -> None:
+    assert call(intake, sample("slack_url_verification"))[0] == 401
+
+
+def test_a_source_without_an_address_for_replies_refuses_what_would_need_one(intake: Intake) -> None:
+    intake.secrets.put("stripe", current=KEY)
+    status, body, _ = call(intake, now(sample("stripe_dispute_created")))
+    assert (status, body["error"]["message"]) == (
+        422,
+        "there is nowhere to reply to: the secret of source stripe has no reply_url",
+    )
+    assert intake.calls == []
+    assert call(intake, now(sample("stripe_payment_succeeded")))[0] == 202
+
+
+def test_an_address_for_replies_without_a_key_to_sign_them_is_503(intake: Intake) -> None:
+    intake.secrets.put("stripe", current=KEY, reply_url=REPLY_URL)
+    assert call(intake, now(sample("stripe_dispute_created")))[0] == 503
 
 
 def test_an_id_used_for_two_bodies_is_flagged(intake: Intake) -> None:
