@@ -6,6 +6,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from countersign import clock, deployment
 from countersign.batches import each_message
+from countersign.dead_letters import Reasons
 from countersign.delivery import ATTEMPT_S, Courier
 from countersign.models import Delivery
 from countersign.observability import LambdaContext, log_outcome, observed
@@ -15,15 +16,20 @@ STORES_S = 15
 
 
 @observed
-def handler(event: dict[str, Any], context: LambdaContext, courier: Courier | None = None) -> dict[str, Any]:
+def handler(
+    event: dict[str, Any],
+    context: LambdaContext,
+    courier: Courier | None = None,
+    reasons: Reasons | None = None,
+) -> dict[str, Any]:
     """Takes messages of the delivery queue; returns the ids of those that have to come again."""
-    courier = courier or deployment.courier()
+    courier, reasons = courier or deployment.courier(), reasons or deployment.reasons()
 
     def deliver(record: SQSRecord) -> None:
         left_s = context.get_remaining_time_in_millis() / 1000 - STORES_S
         attempt(courier, record, min(ATTEMPT_S, left_s))
 
-    return each_message(event, context, deliver)
+    return each_message(event, context, deliver, lambda body, error: reasons.note(body, error, clock.now()))
 
 
 def attempt(courier: Courier, record: SQSRecord, seconds: float) -> None:

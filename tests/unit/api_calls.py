@@ -17,6 +17,7 @@ from desk_ports import DeskPorts
 from functions.serve_api.app import handler
 from functions.serve_desk.app import handler as desk_handler
 from ports import Ports
+from tests.unit.dead_queues import Queues
 from tests.unit.stores import ENVIRONMENT, NOW, Context, Stores, passage
 
 ROOT = Path(__file__).parents[2]
@@ -102,10 +103,12 @@ class Desk:
     def __init__(self, stores: Stores) -> None:
         self.stores = stores
         self.now: datetime = LATER
+        self.queues = Queues(stores)
         settings = Settings.read(ENVIRONMENT)
         self.ports = DeskPorts(
             settings=lambda: settings,
             ledger=lambda: stores.ledger,
+            redriver=lambda: self.queues.redriver,
             now=lambda: self.now,
         )
 

@@ -50,12 +50,22 @@ class FakeCourier:
         return self.outcome
 
 
+@dataclass
+class FakeReasons:
+    noted: list[tuple[str, str]] = field(default_factory=list)
+
+    def note(self, body: str, error: Exception, now: datetime) -> None:
+        self.noted.append((body, type(error).__name__))
+
+
 def event(name: str) -> dict[str, Any]:
     return json.loads((EVENTS / f"{name}.json").read_text())
 
 
-def call(name: str, courier: FakeCourier, left_s: float = 60) -> list[str]:
-    answer = handler(event(name), Context(left_s), courier)
+def call(
+    name: str, courier: FakeCourier, left_s: float = 60, reasons: FakeReasons | None = None
+) -> list[str]:
+    answer = handler(event(name), Context(left_s), courier, reasons or FakeReasons())
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
@@ -78,8 +88,9 @@ def test_a_call_that_is_short_of_time_sends_for_less() -> None:
 
 
 def test_a_crash_sends_its_message_back(caplog: pytest.LogCaptureFixture) -> None:
-    courier = FakeCourier(ConnectionError("could not tell it about Jane Roe"))
-    assert call("first_attempt", courier) == ["059f36b4-87a3-44ab-83d2-661975830a7d"]
+    courier, reasons = FakeCourier(ConnectionError("could not tell it about Jane Roe")), FakeReasons()
+    assert call("first_attempt", courier, reasons=reasons) == ["059f36b4-87a3-44ab-83d2-661975830a7d"]
+    assert reasons.noted == [(event("first_attempt")["Records"][0]["body"], "ConnectionError")]
     logged = [vars(record) for record in caplog.records if record.getMessage() == "failed"]
     assert [line["error"] for line in logged] == ["ConnectionError"]
     assert "Jane Roe" not in str(logged)
@@ -104,4 +115,4 @@ def test_the_outcome_is_logged_and_counted_without_the_token(
 
 
 def test_nothing_to_do_is_nothing_done() -> None:
-    assert handler({"Records": []}, Context(), FakeCourier()) == {"batchItemFailures": []}
+    assert handler({"Records": []}, Context(), FakeCourier(), FakeReasons()) == {"batchItemFailures": []}

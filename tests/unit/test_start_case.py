@@ -1,14 +1,17 @@
 """Start Case: one execution for a case, whatever comes twice; a bad message comes back alone."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from countersign.dead_letters import UNANSWERED, Reasons
+from countersign.deployment import Executions
 from functions.start_case.app import handler
-from tests.unit.stores import CASE, ENVIRONMENT, Context
+from tests.unit.stores import CASE, ENVIRONMENT, Context, Stores
 
 EVENTS = Path(__file__).parents[2] / "events/start_case"
 OTHER = "c-45c48cce2e2d7fbdea1afc51c7c6ad26"
@@ -16,6 +19,13 @@ OTHER = "c-45c48cce2e2d7fbdea1afc51c7c6ad26"
 
 def event(name: str) -> dict[str, Any]:
     return json.loads((EVENTS / f"{name}.json").read_text())
+
+
+class Nobody:
+    """Reasons that nobody keeps."""
+
+    def note(self, body: str, error: Exception, now: datetime) -> None:
+        assert body
 
 
 class Engine:
@@ -33,8 +43,10 @@ class Engine:
         self.started[given["name"]] = json.loads(given["input"])
 
 
-def failures(name: str, engine: Engine) -> list[str]:
-    return [each["itemIdentifier"] for each in handler(event(name), Context(), engine)["batchItemFailures"]]
+def failures(name: str, engine: Engine, reasons: Any = None) -> list[str]:
+    executions: Any = Executions(engine, ENVIRONMENT["HANDLE_CASE_ARN"])  # type: ignore[arg-type]
+    answer = handler(event(name), Context(), executions, reasons or Nobody())
+    return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
 
 
 @pytest.mark.usefixtures("deployed")
@@ -51,7 +63,9 @@ class TestStartCase:
         assert list(engine.started) == [CASE]
 
     def test_an_empty_batch_is_done(self) -> None:
-        assert handler({"Records": []}, Context(), Engine()) == {"batchItemFailures": []}
+        executions: Any = Executions(Engine(), ENVIRONMENT["HANDLE_CASE_ARN"])  # type: ignore[arg-type]
+        reasons: Any = Nobody()
+        assert handler({"Records": []}, Context(), executions, reasons) == {"batchItemFailures": []}
 
     def test_a_redrive_is_an_execution_of_its_own(self) -> None:
         engine = Engine()
@@ -68,3 +82,14 @@ class TestStartCase:
     def test_a_busy_engine_is_asked_again_later(self) -> None:
         name = "two_cases_and_a_stray"
         assert len(failures(name, Engine("ThrottlingException"))) == 3
+
+    def test_why_a_message_failed_is_kept_for_whoever_finds_it_dead(self, stores: Stores) -> None:
+        reasons, name = Reasons(stores.db, "claims"), "two_cases_and_a_stray"
+        bodies = [record["body"] for record in event(name)["Records"]]
+        failures(name, Engine(), reasons)
+        assert [reasons.of(body) for body in bodies] == [UNANSWERED, "ValidationError", UNANSWERED]
+        failures(name, Engine("ThrottlingException"), reasons)
+        assert reasons.of(bodies[0]) == "EngineUnavailable"
+        kept = stores.db.scan(TableName="claims")["Items"]
+        assert {frozenset(item) for item in kept} == {frozenset({"id", "error", "at", "expiration"})}
+        assert CASE not in str(kept)

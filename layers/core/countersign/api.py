@@ -241,6 +241,38 @@ class FailureList(Body):
     cursor: str | None
 
 
+class RedriveBody(Body):
+    """Which failures to redrive: those with these ids, or a page of all, from where the last one ended."""
+
+    ids: Annotated[list[str], Field(min_length=1, max_length=100)] | None = None
+    all: bool = False
+    cursor: str | None = Field(default=None, max_length=1_000)
+
+
+class RedrivenFailure(Body):
+    """What became of a failure. `started`: the execution runs the case again. `queued_again`: the message is
+    back on its queue. `put_away`: nobody waits for the message any more.
+    """
+
+    id: str
+    case_id: str | None
+    execution: str | None
+    did: Literal["started", "queued_again", "put_away"]
+
+
+class RefusedFailure(Body):
+    id: str
+    reason: str
+
+
+class RedriveAnswer(Body):
+    """`cursor` is where to go on with all, None at the end."""
+
+    redriven: list[RedrivenFailure]
+    refused: list[RefusedFailure]
+    cursor: str | None
+
+
 # Knowledge
 
 

@@ -10,9 +10,15 @@ from countersign.observability import LambdaContext, log_failure
 
 
 def each_message(
-    event: dict[str, Any], context: LambdaContext, handle: Callable[[SQSRecord], object]
+    event: dict[str, Any],
+    context: LambdaContext,
+    handle: Callable[[SQSRecord], object],
+    note: Callable[[str, Exception], object],
 ) -> dict[str, Any]:
-    """Lambda's partial batch response: the ids of the messages for which `handle` raised, each logged."""
+    """Lambda's partial batch response: the ids of the messages for which `handle` raised, each logged.
+
+    `note` is given the body of each of them and its error: who looks at the dead letters asks for the reason.
+    """
     if not event["Records"]:
         return {"batchItemFailures": []}  # which Powertools takes for no batch at all
 
@@ -21,6 +27,7 @@ def each_message(
             handle(record)
         except Exception as error:
             log_failure(error, message_id=record.message_id)
+            note(record.body, error)
             raise
 
     return dict(

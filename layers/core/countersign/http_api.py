@@ -12,7 +12,13 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from countersign.api import DecidedAlready, ErrorAnswer, ErrorWord
 from countersign.calls import Call
-from countersign.errors import AlreadyDecided, KnowledgeUnavailable, RequestRejected, StoreConflict
+from countersign.errors import (
+    AlreadyDecided,
+    EngineUnavailable,
+    KnowledgeUnavailable,
+    RequestRejected,
+    StoreConflict,
+)
 from countersign.observability import LambdaContext, log_failure, note
 
 HEADERS = {
@@ -33,7 +39,7 @@ def make_api(routers: Iterable[APIGatewayHttpRouter]) -> APIGatewayHttpResolver:
     api.not_found(_unknown)
     api.exception_handler(RequestRejected)(_rejected)
     api.exception_handler(AlreadyDecided)(_decided_already)
-    api.exception_handler([StoreConflict, KnowledgeUnavailable])(_busy)
+    api.exception_handler([StoreConflict, KnowledgeUnavailable, EngineUnavailable])(_busy)
     api.exception_handler(Exception)(_failed)
     return api
 
