@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -154,7 +154,7 @@ class CaseRunner:
     def one(self, number: int) -> Timed:
         """One whole case."""
         started = time.perf_counter()
-        case_id = self._send(QUESTIONS[number % len(QUESTIONS)])
+        case_id = self.send(number)
         asked, round_number = self._moments.wait("request_approval", case_id)
         approval_id = f"{case_id}-a{round_number}"
         card = self._call("GET", f"/approvals/{approval_id}")
@@ -163,12 +163,13 @@ class CaseRunner:
         self._moments.wait("close_case", case_id)
         return Timed(asked - started)
 
-    def _send(self, text: str) -> str:
+    def send(self, number: int) -> str:
+        """The case that a signed event opens, once it is acknowledged. Raises CaseStuck."""
         event_id = f"msg_{uuid.uuid4().hex}"
         data = {
             "id": event_id,
             "subject": "A question",
-            "text": text,
+            "text": QUESTIONS[number % len(QUESTIONS)],
             "author": "bench@example.com",
             "callback_url": self._callback_url,
         }
@@ -181,6 +182,10 @@ class CaseRunner:
             raise CaseStuck(f"the webhook was answered {answer.status}")
         case_id: str = answer.json()["case_id"]
         return case_id
+
+    def status(self, case_id: str) -> str:
+        """A case's status. Raises CaseStuck where nobody knows the case."""
+        return str(self._call("GET", f"/cases/{case_id}")["status"])
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         answer = self.app.stack.request(
@@ -196,11 +201,11 @@ class CaseRunner:
 
 
 @contextmanager
-def case_runner(knowledge: Path) -> Iterator[CaseRunner]:
+def case_runner(knowledge: Path, parameters: Mapping[str, str] | None = None) -> Iterator[CaseRunner]:
     """An offline app with its functions imported, a listener for its replies, and a case to warm both."""
     moments = _Moments()
     listener = Server(Response(status=200))
-    with listener, OfflineApp(knowledge=knowledge, on_log=moments.note) as app:
+    with listener, OfflineApp(knowledge=knowledge, parameters=parameters, on_log=moments.note) as app:
         app.stack.warm()
         runner = CaseRunner(app, moments, f"{listener.url}/replies")
         runner.run(2)

@@ -7,7 +7,9 @@ import click
 from rich.console import Console
 
 from local.bench.cases import CaseStuck
-from local.bench.report import measure_all, show
+from local.bench.intake import measure_intake, random_arrivals, recorded_arrivals
+from local.bench.report import measure_all, show, show_intake
+from local.stack import ROOT
 
 
 @click.group("bench", invoke_without_command=True)
@@ -52,3 +54,43 @@ def bench(context: click.Context, cases: int, memory: bool, write: Path | None, 
         click.echo(json.dumps(figures))
     else:
         show(figures, Console())
+
+
+@bench.command("intake")
+@click.option(
+    "--rate", default=20.0, show_default=True, type=click.FloatRange(0.1, 500), help="Events a second."
+)
+@click.option(
+    "--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 3600), help="For how long."
+)
+@click.option(
+    "--arrivals",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="CSV with a column TIMESTAMP: when events came once, compressed to the rate. Without, at random.",
+)
+@click.option(
+    "--write", type=click.Path(dir_okay=False, path_type=Path), help="Also write the figures to this file."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def intake(rate: float, seconds: float, arrivals: Path | None, write: Path | None, as_json: bool) -> None:
+    """Send signed events on a schedule, and follow every acknowledged one to where a person is asked.
+
+    Exits with 1 where an event was not acknowledged or is not accounted for.
+    """
+    progress = Console(stderr=True, quiet=as_json)
+    try:
+        due = recorded_arrivals(arrivals, rate, seconds) if arrivals else random_arrivals(rate, seconds)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--arrivals") from None
+    figures = measure_intake(
+        ROOT / "knowledge", due, say=lambda what: progress.print(f"· {what}", style="dim")
+    )
+    figures["arrivals"] = "recorded" if arrivals else "random"
+    if write:
+        write.write_text(json.dumps(figures, indent=2) + "\n")
+    if as_json:
+        click.echo(json.dumps(figures))
+    else:
+        show_intake(figures, Console())
+    if figures["acknowledged"] < figures["events"] or figures["unaccounted"]:
+        raise click.exceptions.Exit(1)

@@ -129,6 +129,22 @@ def show(figures: Figures, console: Console) -> None:
     console.print(table)
 
 
+def show_intake(figures: Figures, console: Console) -> None:
+    """What `measure_intake` found, as a table."""
+    table = Table(
+        "", "", title=f"Intake, {figures['due_per_s']:g} events a second, {figures['arrivals']} arrivals"
+    )
+    table.add_row("acknowledged", f"{figures['acknowledged']} of {figures['events']}")
+    table.add_row("acknowledged a second", f"{figures['acknowledged_per_s']:g}")
+    for name, label in (("p50_s", "p50"), ("p99_s", "p99"), ("most_s", "longest")):
+        table.add_row(f"time of the answer, {label}", f"{1000 * figures[name]:.0f} ms")
+    table.add_row("CPU of a webhook", f"{figures['cpu_ms']:.1f} ms")
+    for status, count in figures["by_status"].items():
+        table.add_row(f"cases {status.replace('_', ' ')}", str(count))
+    table.add_row("cases unaccounted for", str(len(figures["unaccounted"])))
+    console.print(table)
+
+
 def _speed(run: Run) -> dict[str, float]:
     return {
         "cases": len(run.cases),
