@@ -7,13 +7,14 @@ from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
 import failures
 import records
+import switches
 from countersign.calls import Call
 from countersign.errors import NotAllowed
 from countersign.http_api import answer, make_api
 from countersign.observability import LambdaContext, observed
 from desk_ports import DeskPorts
 
-api = make_api(routes.router for routes in (failures, records))
+api = make_api(routes.router for routes in (failures, records, switches))
 
 
 @observed

@@ -9,6 +9,7 @@ from countersign.ledger import Ledger
 from countersign.reconciling import Reconciler
 from countersign.redriving import Redriver
 from countersign.settings import Settings, settings
+from countersign.switches import Switches
 
 
 @dataclass(frozen=True)
@@ -17,4 +18,5 @@ class DeskPorts:
     ledger: Callable[[], Ledger] = deployment.ledger
     reconciler: Callable[[], Reconciler] = deployment.reconciler
     redriver: Callable[[], Redriver] = deployment.redriver
+    switches: Callable[[], Switches] = deployment.switches
     now: Callable[[], datetime] = clock.now

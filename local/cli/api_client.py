@@ -13,6 +13,7 @@ TIMEOUT_S = 35.0
 PAGE = 100
 CASE_ID = re.compile(r"c-[0-9a-f]{32}")
 APPROVAL_ID = re.compile(r"(c-[0-9a-f]{32})-a[1-9][0-9]*")
+DESTINATION_ID = re.compile(r"d-[0-9a-f]{32}")
 
 type Json = dict[str, Any]
 
@@ -38,7 +39,7 @@ class Refused(ApiError):
 
 
 class NotOne(ApiError):
-    """An id, or its beginning, that fits no case or several."""
+    """An id, or its beginning, that fits none or several."""
 
 
 class Answer(Protocol):
@@ -117,6 +118,14 @@ class ApiClient:
         answer = self._post("/reconciliation/events", {"source": source, "event_ids": list(event_ids)})
         return list(answer["unknown"])
 
+    def destinations(self, cursor: str | None = None) -> Json:
+        """A page of the destinations that are switched off: `{destinations, cursor}`."""
+        return self._get("/destinations", {"cursor": cursor})
+
+    def turn_on(self, destination_id: str) -> Json:
+        """A destination with its turns, once it is on."""
+        return self._post(f"/destinations/{quote(destination_id, safe='')}/on", {})
+
     def search(self, query: str, limit: int) -> Json:
         return self._post("/knowledge/search", {"query": query, "limit": limit})
 
@@ -153,6 +162,21 @@ class ApiClient:
         if not approval_id:
             raise NotOne(f"case {case_id} has not asked for an approval yet")
         return str(approval_id)
+
+    def find_destination(self, given: str) -> str:
+        """The id of a destination: a whole one, or a unique beginning of those off. Raises NotOne."""
+        if DESTINATION_ID.fullmatch(given):
+            return given
+        fitting, cursor = [], None
+        while True:
+            page = self.destinations(cursor)
+            fitting += [each["id"] for each in page["destinations"] if each["id"].startswith(given)]
+            cursor = page.get("cursor")
+            if not cursor:
+                break
+        if len(fitting) != 1:
+            raise NotOne(f"{len(fitting) or 'no'} switched-off destinations begin with {given}")
+        return str(fitting[0])
 
     def _all_cases(self) -> Iterator[Json]:
         cursor: str | None = None

@@ -42,6 +42,7 @@ COMMANDS = {
     "respond": ("local.cli.decide", "Send a draft back with feedback."),
     "reject": ("local.cli.decide", "Reject a draft: nothing is sent."),
     "reconcile": ("local.cli.reconcile", "Account for every accepted event, and repair what is lost."),
+    "destinations": ("local.cli.destinations", "List what nothing is sent to, and turn it on again."),
     "search": ("local.cli.knowledge", "Search the knowledge that replies rest on."),
     "ingest": ("local.cli.knowledge", "Add documents to the knowledge."),
     "invoke": ("local.cli.invoke", "Call one function with a sample event."),

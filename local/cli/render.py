@@ -57,6 +57,23 @@ def case_list(cases: Sequence[Json]) -> RenderableType:
     return table
 
 
+def destination_list(destinations: Sequence[Json]) -> RenderableType:
+    """The table of `countersign destinations`."""
+    if not destinations:
+        return Text("No destination is switched off.", style="quiet")
+    table = _table("destination", "channel", "off", "after", "address")
+    for each in destinations:
+        turn = each["history"][-1]
+        table.add_row(
+            short_id(each["id"]),
+            each["channel"],
+            age(turn["at"]),
+            short_id(turn["by"]),
+            one_line(each["address"]),
+        )
+    return table
+
+
 def approval_list(approvals: Sequence[Json]) -> RenderableType:
     """The table of `countersign approvals`."""
     if not approvals:

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from countersign.errors import KnowledgeUnavailable
 from countersign.models import Passage
 from countersign.settings import Settings
+from countersign.switches import Switches
 from countersign_knowledge.documents import Job
 from desk_ports import DeskPorts
 from functions.serve_api.app import handler
@@ -104,11 +105,13 @@ class Desk:
         self.stores = stores
         self.now: datetime = LATER
         self.queues = Queues(stores)
+        self.switches = Switches(stores.ledger)
         settings = Settings.read(ENVIRONMENT)
         self.ports = DeskPorts(
             settings=lambda: settings,
             ledger=lambda: stores.ledger,
             redriver=lambda: self.queues.redriver,
+            switches=lambda: self.switches,
             now=lambda: self.now,
         )
 

@@ -39,6 +39,7 @@ REVIEW = {
 }
 SPENT = {"usage": {"input_tokens": 1200, "output_tokens": 80, "model_calls": 3}, "cost_usd": "0.0012"}
 AT = "2026-11-02T09:30:00Z"
+GONE = ["d-" + "3f" * 16, "d-" + "4a" * 16]
 THERE = ("--url", "http://here", "--token", "token")
 
 
@@ -119,6 +120,18 @@ class Deployment(ApiClient):
             return {"status": "ignored", "reason": "it opens no case"}
         return {"case_id": CASE, "status_url": f"/cases/{CASE}", "duplicate": b"again" in body}
 
+    def destinations(self, cursor: str | None = None) -> Json:
+        turn = {"state": "off", "at": AT, "by": CASE}
+        each = {"channel": "callback", "address": "https://help.example.com/r?…", "state": "off"}
+        return {
+            "destinations": [{"id": name, **each, "history": [turn]} for name in GONE],
+            "cursor": None if cursor else "next",
+        }
+
+    def turn_on(self, destination_id: str) -> Json:
+        turn = {"state": "on", "at": AT, "by": "Alex Doe"}
+        return {"id": destination_id, "address": "https://help.example.com/r?…", "history": [turn]}
+
     def search(self, query: str, limit: int) -> Json:
         found = {
             "document": "approvals.md",
@@ -185,6 +198,8 @@ def ask_api(deployment: Deployment, *words: str, stdin: str | None = None) -> Re
         (["case", "c-3f"], "timeline"),
         (["approvals"], "approvals"),
         (["search", "waits"], "results"),
+        (["destinations"], "destinations"),
+        (["destinations", "on", GONE[0]], "history"),
         (["approve", "c-3f"], "verdict"),
         (["respond", APPROVAL, "--reason", "Shorter."], "verdict"),
     ],
@@ -205,6 +220,8 @@ def test_json_is_one_document_and_nothing_else(
         (["case", "c-3f"], ["case.opened", "✓ It waits 24 hours [1].", "“24 hours”", "accept", "$0.0012"]),
         (["approvals"], ["c-3f3f3f3f", "low"]),
         (["search", "waits"], ["approvals.md  0.75", "waits"]),
+        (["destinations"], ["d-3f3f3f3f", "c-3f3f3f3f", "help.example.com", "--cursor next"]),
+        (["destinations", "on", GONE[1]], ["is on: turned on by Alex Doe", AT]),
         (["approve", "c-3f"], ["How long?", "approvals.md", "http://127.0.0.1:9/replies", "on its way"]),
     ],
 )
@@ -214,6 +231,22 @@ def test_people_read_text(deployment: Deployment, words: list[str], lines: list[
     for line in lines:
         assert line in result.stdout
     assert "\x1b" not in result.stdout  # no colours where no terminal is
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["on"], 2, "`on` needs the id"),
+        (["off", GONE[0]], 2, "'off' is not 'on'"),
+        (["on", "d-9"], 1, "no switched-off destinations begin with d-9"),
+        (["on", "d-"], 1, "4 switched-off destinations begin with d-"),
+    ],
+)
+def test_a_destination_is_named_by_its_id(
+    deployment: Deployment, words: list[str], status: int, says: str
+) -> None:
+    result = ask_api(deployment, "destinations", *words)
+    assert (result.exit_code, says in result.stderr) == (status, True), result.stderr
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ where the list has it: an address that is on costs nothing, one that a person ha
 once, and one that went off elsewhere may be asked once more, which its receiver answers as before.
 """
 
+import re
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,7 @@ KEEP_S = 60
 """How long the list of a tenant is believed."""
 KEEP_TENANTS = 1_000
 PAGE = 1_000
+DESTINATION_ID = re.compile(r"d-[0-9a-f]{32}")
 
 
 class Switched(Record):
