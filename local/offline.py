@@ -1,9 +1,10 @@
-"""Countersign whole, on this machine: template.yaml's stack with a local Bedrock and a stand-in for GitHub.
+"""Countersign whole, on this machine: template.yaml's stack with a local Bedrock and a stand-in for APIs.
 
 with OfflineApp(knowledge=Path("knowledge")) as app:
     app.stack.request("POST", "/webhooks/webhook", headers=..., body=...)
 """
 
+import base64
 import json
 import mimetypes
 import secrets
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from countersign.sources import load_sources
 from local.bedrock.app import LocalBedrock
 from local.bedrock.models import Model, make_model
 from local.clock import Clock
@@ -25,7 +27,8 @@ from local.template import STACK_NAME
 
 TENANT = "default"
 SOURCES = ROOT / "layers/sources/sources"
-GITHUB_TOKEN = "local-github-token"  # noqa: S105  the stand-in for GitHub takes any
+# The stand-ins take any that have the right form.
+API_TOKENS = {"github": "local-github-token", "slack": "xoxb-local-slack-token"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Ingested:
 
 
 class OfflineApp:
-    """One offline deployment, from `start` to `stop`. Replies to GitHub go to `outbox`."""
+    """One offline deployment, from `start` to `stop`. Replies go to `outbox` but for named listeners."""
 
     def __init__(
         self,
@@ -72,7 +75,11 @@ class OfflineApp:
             template,
             # Nobody's tokens are checked against it: the gateway gives out its own.
             parameters={"TokenIssuer": "https://localhost", **(parameters or {})},
-            environment={"GITHUB_API_URL": self.outbox.url, "ALLOW_LOOPBACK_CALLBACKS": "true"},
+            environment={
+                "GITHUB_API_URL": self.outbox.url,
+                "SLACK_API_URL": self.outbox.slack_url,
+                "ALLOW_LOOPBACK_CALLBACKS": "true",
+            },
             clock=clock,
             bedrock=self.bedrock,
             on_log=on_log,
@@ -115,9 +122,7 @@ class OfflineApp:
 
     def secret(self, source: str) -> str:
         """What a sender of this source signs with."""
-        name = f"{STACK_NAME}/sources/{source}"
-        stored = self.stack.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
-        current: str = json.loads(stored)["current"]
+        current: str = self._stored(source)["current"]
         return current
 
     def ingest(self, folder: Path, tenant: str = TENANT) -> Ingested:
@@ -157,15 +162,29 @@ class OfflineApp:
                 Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}}
             )
 
+    def reply_secret(self, source: str) -> str:
+        """What the callbacks of a source with a fixed address are signed with."""
+        secret: str = self._stored(source)["reply_secret"]
+        return secret
+
+    def _stored(self, source: str) -> dict[str, Any]:
+        name = f"{STACK_NAME}/sources/{source}"
+        stored = self.stack.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
+        value: dict[str, Any] = json.loads(stored)
+        return value
+
     def _give_secrets(self) -> None:
-        """What an operator does once: GitHub's API token, and a secret for each source that has none."""
+        """What an operator does once: a secret for each source, with what its replies need."""
         store = self.stack.client("secretsmanager")
         known = {secret["Name"] for secret in store.list_secrets(MaxResults=100)["SecretList"]}
-        for path in sorted(SOURCES.glob("*.yaml")):
-            name = f"{STACK_NAME}/sources/{path.stem}"
-            if name not in known:
-                value = {"current": secrets.token_hex(16)}
-                store.create_secret(Name=name, SecretString=json.dumps(value))
-        github = f"{STACK_NAME}/sources/github"
-        value = json.loads(store.get_secret_value(SecretId=github)["SecretString"])
-        store.put_secret_value(SecretId=github, SecretString=json.dumps({**value, "api_token": GITHUB_TOKEN}))
+        for name, source in load_sources(SOURCES).items():
+            secret_id = f"{STACK_NAME}/sources/{name}"
+            value = self._stored(name) if secret_id in known else {"current": secrets.token_hex(16)}
+            if name in API_TOKENS:
+                value["api_token"] = API_TOKENS[name]
+            if source.needs_reply_url:
+                key = base64.b64encode(secrets.token_bytes(24)).decode()
+                value |= {"reply_url": self.outbox.replies_url, "reply_secret": f"whsec_{key}"}
+            put = store.put_secret_value if secret_id in known else store.create_secret
+            named = {"SecretId" if secret_id in known else "Name": secret_id}
+            put(**named, SecretString=json.dumps(value))

@@ -1,13 +1,13 @@
-"""A stand-in for the parts of GitHub's API that delivery uses, which keeps what it was sent.
+"""A stand-in for the parts of GitHub's and Slack's APIs that delivery uses, which keeps what it was sent.
 
 with Outbox() as outbox:
     outbox.answer_next(502)       # scripts the answer to the next request
-    ...                           # GITHUB_API_URL=outbox.url
+    ...                           # GITHUB_API_URL=outbox.url, SLACK_API_URL=outbox.slack_url
     outbox.sent                   # every request with its answer, oldest first
 
-Issues and discussions need not be made first: any number and any node id has a list of comments. `/replies`
-takes callbacks for askers without a listener of their own. `GET /` shows everything to a browser, or as
-JSON to whoever asks for that.
+Issues, discussions and threads need not be made first: any number and any id has a list of comments.
+`/replies` takes callbacks for whoever has no listener of their own. `GET /` shows everything to a browser, or
+as JSON to whoever asks for that.
 """
 
 import json
@@ -25,6 +25,7 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from local.server import Server
+from local.slack_api import Message, SlackApi
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -38,6 +39,7 @@ _ROUTES = Map(
         Rule("/repos/<owner>/<repo>/issues/<int:number>/comments", endpoint="add_comment", methods=["POST"]),
         Rule("/graphql", endpoint="graphql", methods=["POST"]),
         Rule("/replies", endpoint="reply", methods=["POST"]),
+        Rule("/slack/api/<method>", endpoint="slack", methods=["GET", "POST"]),
     ]
 )
 _PAGE_HEADERS = {
@@ -92,8 +94,12 @@ class Outbox:
         self._sent: list[SentRequest] = []
         self._comments: list[Comment] = []
         self._scripted: deque[SentAnswer] = deque()
+        self._lost: deque[SentAnswer] = deque()
+        self._slack = SlackApi()
         self._server = Server(self.wsgi_app, port=port)
         self.url = self._server.url
+        self.slack_url = f"{self.url}/slack/api"
+        self.replies_url = f"{self.url}/replies"
 
     def start(self) -> Self:
         """Begin to answer."""
@@ -114,7 +120,7 @@ class Outbox:
 
     @property
     def sent(self) -> list[SentRequest]:
-        """Every request for GitHub's API so far, oldest first."""
+        """Every request so far, oldest first."""
         with self._lock:
             return list(self._sent)
 
@@ -123,6 +129,12 @@ class Outbox:
         """Every comment that was posted so far, oldest first."""
         with self._lock:
             return list(self._comments)
+
+    @property
+    def messages(self) -> list[Message]:
+        """Every message that was posted to Slack so far, oldest first."""
+        with self._lock:
+            return list(self._slack.messages)
 
     def answer_next(
         self,
@@ -136,15 +148,23 @@ class Outbox:
 
         `body` is sent as it is if it is bytes, as JSON otherwise.
         """
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         with self._lock:
-            self._scripted.extend([SentAnswer(status, dict(headers or {}), raw)] * times)
+            self._scripted.extend([_scripted(status, headers, body)] * times)
+
+    def lose_next_answer(
+        self, status: int, headers: Mapping[str, str] | None = None, body: Any = b""
+    ) -> None:
+        """The next request does what it asks, but is answered with this, as where the real answer is lost."""
+        with self._lock:
+            self._lost.append(_scripted(status, headers, body))
 
     def clear(self) -> None:
-        """Forget requests, comments and scripted answers."""
+        """Forget requests, comments, messages and scripted answers."""
         with self._lock:
             self._sent.clear()
             self._comments.clear()
+            self._slack.messages.clear()
+            self._lost.clear()
             self._scripted.clear()
 
     @property
@@ -170,6 +190,7 @@ class Outbox:
         with self._lock:
             at = datetime.now(UTC)
             answer = self._scripted.popleft() if self._scripted else self._answer(request, body, endpoint, at)
+            answer = self._lost.popleft() if self._lost else answer
             self._sent.append(
                 SentRequest(
                     at=at,
@@ -184,11 +205,15 @@ class Outbox:
         return answer
 
     def _answer(self, request: Request, body: bytes, endpoint: str, at: datetime) -> SentAnswer:
-        """What GitHub answers, down to the shape of its errors."""
+        """What GitHub or Slack answers, down to the shape of its errors."""
         if endpoint == "unknown":
             return _json(404, {"message": "Not Found", "status": "404"})
         if endpoint == "reply":
             return SentAnswer(204)
+        if endpoint == "slack":
+            method, sender = request.path.rpartition("/")[2], request.headers.get("Authorization", "")
+            answer = self._slack.answer(method, sender, request.args, body, at)
+            return SentAnswer(200, {"Content-Type": "application/json"}, json.dumps(answer).encode())
         if not request.headers.get("Authorization", "").startswith(("Bearer ", "token ")):
             return _json(401, {"message": "Requires authentication", "status": "401"})
         if endpoint == "list_comments":
@@ -247,6 +272,11 @@ class Outbox:
             return Response(_html(sent), mimetype="text/html", headers=_PAGE_HEADERS)
         shown = json.dumps([_as_json(each) for each in sent], indent=2)
         return Response(shown, mimetype="application/json", headers=_PAGE_HEADERS)
+
+
+def _scripted(status: int, headers: Mapping[str, str] | None, body: Any) -> SentAnswer:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return SentAnswer(status, dict(headers or {}), raw)
 
 
 def _json(status: int, value: Any, headers: Mapping[str, str] | None = None) -> SentAnswer:
@@ -312,10 +342,10 @@ def _html(sent: list[SentRequest]) -> str:
 
 
 def _words(body: bytes) -> str:
-    """The words of a comment, or the whole request where there are none."""
+    """The words of a comment or message, or the whole request where there are none."""
     given = _readable(body)
     fields = given if isinstance(given, dict) else {}
     inner = fields.get("variables") or fields.get("data") or {}
     inner = inner if isinstance(inner, dict) else {}
-    text = fields.get("body") or inner.get("body") or inner.get("text")
+    text = fields.get("body") or fields.get("text") or inner.get("body") or inner.get("text")
     return text if isinstance(text, str) else body.decode("utf-8", "replace")

@@ -27,7 +27,7 @@ def handler(event: dict[str, Any], context: LambdaContext, desk: IntakeDesk | No
         return answer(202, {"status": "ignored", "reason": received.reason})
     if isinstance(received, Challenged):
         note(outcome="challenged")
-        return answer(200, received.echo)
+        return answer(200, {"challenge": received.echo})
     return accept(received)
 
 
@@ -52,16 +52,15 @@ def refuse(error: RequestRejected | Unavailable, source: str) -> dict[str, Any]:
     return answer(error.status, {"error": {"code": error.code, "message": str(error)}}, headers)
 
 
-def answer(status: int, body: dict[str, Any] | str, headers: dict[str, str] | None = None) -> dict[str, Any]:
-    """An answer as API Gateway takes it: a text as it is, anything else as JSON."""
-    kind, text = ("text/plain", body) if isinstance(body, str) else ("application/json", json.dumps(body))
+def answer(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:
+    """An answer as API Gateway takes it."""
     return {
         "statusCode": status,
         "headers": {
-            "content-type": kind,
+            "content-type": "application/json",
             "cache-control": "no-store",
             "x-content-type-options": "nosniff",
             **(headers or {}),
         },
-        "body": text,
+        "body": json.dumps(body),
     }

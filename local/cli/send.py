@@ -14,8 +14,8 @@ from local.cli.signing import Unsendable, read_event, sign
 
 @click.command()
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--source", required=True, help="Who sends it: github, webhook, or a source of yours.")
-@click.option("--event", help="What GitHub calls the event (x-github-event); without it the body tells.")
+@click.option("--source", required=True, help="Who sends it: github, slack, stripe, zendesk, ...")
+@click.option("--event", help="What GitHub or Shopify calls the event; without it the body tells.")
 @click.option("--id", "event_id", help="The sender's id of the event: the same id twice is one case.")
 @talks_to_api
 def send(
@@ -27,6 +27,7 @@ def send(
 
     \b
     countersign send events/receive_webhook/github_issue_opened.json --source github
+    countersign send events/receive_webhook/slack_app_mention.json --source slack
     countersign send ticket.json --source webhook --id ticket-4711
     """
     running = access().running()
@@ -47,6 +48,8 @@ def send(
 
 def received(answer: Json) -> str:
     """One or two lines for what the webhook answered."""
+    if "challenge" in answer:
+        return f"Answered with the challenge: {one_line(str(answer['challenge']))}"
     if "case_id" not in answer:
         return f"Ignored: {one_line(str(answer.get('reason', 'it opens no case')))}"
     again = " (it is known already)" if answer.get("duplicate") else ""

@@ -5,7 +5,7 @@ import binascii
 import hmac
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -22,7 +22,7 @@ class Unsendable(ValueError):
 
 @dataclass(frozen=True)
 class Event:
-    """A body to send, and the sender's name of its kind where it has one (`x-github-event`)."""
+    """A body to send, and the sender's name of its kind where a header has it (`x-github-event`)."""
 
     body: bytes
     kind: str | None = None
@@ -44,7 +44,7 @@ def read_event(content: bytes) -> Event:
         raw = base64.b64decode(body, validate=True) if document.get("isBase64Encoded") else body.encode()
     except binascii.Error:
         raise Unsendable("its body is not base64") from None
-    return Event(raw, headers.get("x-github-event"))
+    return Event(raw, headers.get("x-github-event") or headers.get("x-shopify-topic"))
 
 
 def sign(
@@ -58,21 +58,33 @@ def sign(
 ) -> Headers:
     """The headers of one sending. `now` is in Unix seconds, `event_id` the sender's id (a new one without).
 
-    `kind` is what a GitHub event is called; without it the body tells. Raises Unsendable.
+    `kind` is what an event of GitHub or Shopify is called; without it the body tells. Raises Unsendable, also
+    where the sender's id stands in the body.
     """
     if scheme not in _SIGNERS:
         raise Unsendable(f"nobody here signs as {scheme}")
+    if event_id is not None and scheme in _IDS_IN_BODY:
+        raise Unsendable(f"its id is the body's {_IDS_IN_BODY[scheme]}: change it there instead of by --id")
     sending = _Sending(secret, event.body, int(now), event_id or str(uuid.uuid4()), kind or event.kind)
     return {"content-type": "application/json", **_SIGNERS[scheme](sending)}
 
 
 def github_kind(body: bytes) -> str | None:
     """The `x-github-event` of a body, by the objects in it; None where they don't tell."""
+    return _kind(_GITHUB_KINDS, body)
+
+
+def shopify_topic(body: bytes) -> str | None:
+    """The `x-shopify-topic` of a body, as `github_kind` tells it."""
+    return _kind(_SHOPIFY_TOPICS, body)
+
+
+def _kind(kinds: Sequence[tuple[str, set[str]]], body: bytes) -> str | None:
     try:
         document: Any = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    for kind, keys in _GITHUB_KINDS:
+    for kind, keys in kinds:
         if isinstance(document, dict) and keys <= document.keys():
             return kind
     return None
@@ -90,6 +102,12 @@ _GITHUB_KINDS: tuple[tuple[str, set[str]], ...] = (
     ("ping", {"zen"}),
     ("push", {"commits", "ref"}),
 )
+_SHOPIFY_TOPICS: tuple[tuple[str, set[str]], ...] = (
+    ("customers/data_request", {"data_request", "customer"}),
+    ("returns/request", {"return_line_items", "order"}),
+    ("orders/create", {"line_items", "order_number"}),
+)
+_IDS_IN_BODY = {"stripe": "id", "slack": "event_id", "zendesk": "id"}
 
 
 @dataclass(frozen=True)
@@ -136,16 +154,20 @@ def _zendesk(sending: _Sending) -> Headers:
     at = datetime.fromtimestamp(sending.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     digest = sending.digest(at.encode() + sending.body)
     return {
-        "x-zendesk-webhook-id": sending.event_id,
         "x-zendesk-webhook-signature-timestamp": at,
         "x-zendesk-webhook-signature": base64.b64encode(digest).decode(),
     }
 
 
 def _shopify(sending: _Sending) -> Headers:
+    topic = sending.kind or shopify_topic(sending.body)
+    if topic is None:
+        raise Unsendable("the body does not tell what topic of Shopify it is: say so with --event")
     digest = sending.digest(sending.body)
     return {
-        "x-shopify-webhook-id": sending.event_id,
+        "x-shopify-topic": topic,
+        "x-shopify-event-id": sending.event_id,
+        "x-shopify-webhook-id": str(uuid.uuid4()),
         "x-shopify-hmac-sha256": base64.b64encode(digest).decode(),
     }
 

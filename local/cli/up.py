@@ -64,8 +64,8 @@ def up(
     replaced. It starts empty, knows the documents of --knowledge, may call back to listeners on this machine,
     and runs until Ctrl-C; what it held is gone then.
 
-    Replies to GitHub end in a local outbox. The inbox address, the API token, the AWS endpoint and the
-    webhook secrets are printed, and kept in .local/ for the other commands while it runs.
+    Replies to GitHub, Slack and fixed addresses end in a local outbox. The inbox address, the API token, the
+    AWS endpoint and the webhook secrets are printed, and kept in .local/ for other commands while it runs.
 
     \b
     countersign up
@@ -148,7 +148,7 @@ def _welcome(out: Console, served: Serving, running: RunningStack, seconds: floa
             "", Text.assemble((f"{name}: ", "quiet"), access.secret, (f"  ({access.scheme})", "quiet"))
         )
     table.add_row("AWS", f"aws --endpoint-url {running.aws_endpoint} stepfunctions list-state-machines")
-    table.add_row("Outbox", f"{running.outbox}   stands in for GitHub's API")
+    table.add_row("Outbox", f"{running.outbox}   stands in for the APIs that replies go to")
     out.print(table)
     out.print(
         f'\nAll of this is in {FOLDER}. Try: countersign ask "How long does an approval wait?"\n'

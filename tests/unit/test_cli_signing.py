@@ -6,17 +6,19 @@ import json
 import pytest
 
 from countersign.signatures import SCHEMES, verify
-from local.cli.signing import Event, Unsendable, github_kind, read_event, sign
+from local.cli.signing import Event, Unsendable, github_kind, read_event, shopify_topic, sign
 
 SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 NOW = 1_790_000_000.25
 BODY = json.dumps({"action": "opened", "issue": {"title": "Ümlaut"}}).encode()
+ORDER = json.dumps({"line_items": [], "order_number": 7}).encode()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_receiver_accepts_what_is_signed(scheme: str) -> None:
-    headers = sign(scheme, SECRET, Event(BODY), NOW)
-    verify(scheme, headers, BODY, [SECRET], NOW)
+    body = ORDER if scheme == "shopify" else BODY
+    headers = sign(scheme, SECRET, Event(body), NOW)
+    verify(scheme, headers, body, [SECRET], NOW)
     assert headers["content-type"] == "application/json"
 
 
@@ -30,6 +32,32 @@ def test_ids_are_new_unless_given() -> None:
     assert len(ids) == 2
     again = sign("standard-webhooks", SECRET, Event(BODY), NOW, event_id="msg_1")
     assert again["webhook-id"] == "msg_1"
+
+
+@pytest.mark.parametrize(("scheme", "place"), [("stripe", "id"), ("slack", "event_id"), ("zendesk", "id")])
+def test_an_id_in_the_body_is_not_given_beside_it(scheme: str, place: str) -> None:
+    with pytest.raises(Unsendable, match=f"its id is the body's {place}"):
+        sign(scheme, SECRET, Event(BODY), NOW, event_id="evt_1")
+
+
+@pytest.mark.parametrize(
+    ("keys", "topic"),
+    [
+        ({"line_items": [], "order_number": 7, "customer": {}}, "orders/create"),
+        ({"return_line_items": [], "order": {}}, "returns/request"),
+        ({"data_request": {}, "customer": {}}, "customers/data_request"),
+        ({"line_items": []}, None),
+    ],
+)
+def test_a_body_of_shopify_tells_its_topic(keys: object, topic: str | None) -> None:
+    assert shopify_topic(json.dumps(keys).encode()) == topic
+
+
+def test_a_topic_that_nobody_tells_is_asked_for() -> None:
+    with pytest.raises(Unsendable, match="--event"):
+        sign("shopify", SECRET, Event(BODY), NOW)
+    headers = sign("shopify", SECRET, Event(BODY), NOW, kind="orders/paid", event_id="e-1")
+    assert (headers["x-shopify-topic"], headers["x-shopify-event-id"]) == ("orders/paid", "e-1")
 
 
 @pytest.mark.parametrize(

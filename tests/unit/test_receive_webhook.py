@@ -76,14 +76,10 @@ def test_every_sample_is_answered_202_and_again_with_the_same_case(intake: Intak
     assert len(intake.queued()) == 1
 
 
-def test_a_challenge_is_echoed_as_text_and_leaves_nothing(intake: Intake) -> None:
-    answered = handler(now(sample("slack_url_verification")), CONTEXT, intake.desk)
-    assert (answered["statusCode"], answered["body"]) == (
-        200,
-        "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P",
-    )
-    assert answered["headers"]["content-type"] == "text/plain"
-    assert answered["headers"]["x-content-type-options"] == "nosniff"
+def test_a_challenge_is_echoed_and_leaves_nothing(intake: Intake) -> None:
+    status, body, headers = call(intake, now(sample("slack_url_verification")))
+    assert (status, body) == (200, {"challenge": "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"})
+    assert headers["x-content-type-options"] == "nosniff"
     assert intake.calls == []
 
 

@@ -120,7 +120,7 @@ class Reply(_Part):
 
 
 class Challenge(_Part):
-    """Events of a type by which the sender tries whether we read it: `echo` is answered, and nothing kept."""
+    """Events of a type by which the sender tries whether we read it: answered with `{"challenge": echo}`."""
 
     type: str = Field(min_length=1)
     echo: Jmespath
