@@ -111,19 +111,19 @@ class GitHubHook:
                 method, url, params=query, headers=headers, timeout=TIMEOUT_S, allow_redirects=False
             )
         except (requests.RequestException, UnicodeError) as error:
-            raise GitHubError(f"GitHub's API does not answer at {urlsplit(url).netloc}") from error
+            raise GitHubError(f"nobody answers for GitHub at {urlsplit(url).netloc}") from error
         if 200 <= answer.status_code < 300:
             return answer
         limited = answer.headers.get("retry-after") or answer.headers.get("x-ratelimit-remaining") == "0"
         if answer.status_code == 429 or (answer.status_code == 403 and limited):
-            raise RateLimited(f"GitHub takes no more calls {_until(answer)}; run this again then")
+            raise RateLimited(f"no more calls of GitHub's API {_until(answer)}; run this again then")
         says = {
             401: "the token in GITHUB_TOKEN is not valid",
             403: "the token in GITHUB_TOKEN may not do this: it needs the repository's webhooks",
             404: "there is no such repository or webhook for the token in GITHUB_TOKEN",
-            422: "GitHub would not do it: a delivery is sent again for three days",
+            422: "the delivery is too old: GitHub sends again for three days",
         }
-        raise GitHubError(says.get(answer.status_code, f"GitHub answered {answer.status_code}"))
+        raise GitHubError(says.get(answer.status_code, f"the answer of GitHub's API was {answer.status_code}"))
 
 
 def _until(answer: requests.Response) -> str:
