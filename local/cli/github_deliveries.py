@@ -123,7 +123,8 @@ class GitHubHook:
             404: "there is no such repository or webhook for the token in GITHUB_TOKEN",
             422: "the delivery is too old: GitHub sends again for three days",
         }
-        raise GitHubError(says.get(answer.status_code, f"the answer of GitHub's API was {answer.status_code}"))
+        otherwise = f"the answer of GitHub's API was {answer.status_code}"
+        raise GitHubError(says.get(answer.status_code, otherwise))
 
 
 def _until(answer: requests.Response) -> str:
