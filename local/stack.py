@@ -107,6 +107,7 @@ class Stack:
         self._resources = ExitStack()
         self._tokens_lock = threading.Lock()
         self._token: str | None = None
+        self._clients: dict[str, Any] = {}
         self.clock = clock or Clock()
         self.bedrock = bedrock
         self.meter = Meter()
@@ -130,6 +131,7 @@ class Stack:
     def stop(self) -> None:
         """End everything that runs. Data is gone afterwards."""
         self._resources.close()
+        self._clients.clear()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -170,7 +172,9 @@ class Stack:
 
     def client(self, service: str) -> Any:
         """A boto3 client that talks to this stack."""
-        return boto3.client(service, region_name=REGION)  # type: ignore[call-overload]  # any service by name
+        if service not in self._clients:  # making one costs more than most calls
+            self._clients[service] = boto3.client(service, region_name=REGION)  # type: ignore[call-overload]  # any service by name
+        return self._clients[service]
 
     def invoke(self, function: str, event: Any) -> Any:
         """The result of a function, by folder, logical id or ARN. Raises FunctionFailed, UnknownFunction."""

@@ -1,8 +1,13 @@
-"""What every test relies on: no way out of this machine, and made-up AWS credentials."""
+"""What every test relies on: no way out of this machine, and made-up AWS credentials.
 
+And what the long proofs are asked for and say: how much they swept, and what was lost or done twice.
+"""
+
+import json
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,12 +25,6 @@ for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
     os.environ.pop(name, None)
 
 LOOPBACK = ("127.", "::1", "localhost")
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--cases", metavar="DIR", help="a folder of cases (.jsonl) for tests/cases, which are skipped without"
-    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -65,3 +64,40 @@ def only_loopback() -> Iterator[None]:
         patch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
         patch.setattr(socket, "getaddrinfo", guarded_lookup)
         yield
+
+
+PROOF = "proof"
+PROOFS = Path(__file__).parents[1] / "docs" / "proofs.json"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cases", metavar="DIR", help="a folder of cases (.jsonl) for tests/cases, which are skipped without"
+    )
+    group = parser.getgroup("proofs")
+    group.addoption("--crash-all", action="store_true", help="strike every call with every kind of fault")
+    group.addoption("--crash-pairs", type=int, default=6, help="runs of the crash sweep with two faults")
+    group.addoption("--crash-seed", type=int, default=1, help="draws the pairs of the crash sweep")
+    group.addoption("--promises-examples", type=int, default=0, help="histories that are played, at random")
+    group.addoption("--record-proofs", action="store_true", help="write what was proved to docs/proofs.json")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """One line for each proof, whichever process ran it; `--record-proofs` keeps the figures."""
+    found: dict[str, dict[str, int]] = {}
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, value in report.user_properties if report.when == "call" else ():
+            if name == PROOF:
+                proof, figures = value
+                total = found.setdefault(proof, {})
+                for key, count in figures.items():
+                    # A sweep is made in parts, over the same calls.
+                    total[key] = (
+                        max(total.get(key, 0), count) if key == "calls" else total.get(key, 0) + count
+                    )
+    for proof, total in sorted(found.items()):
+        figures = ", ".join(f"{name} {count}" for name, count in total.items())
+        terminalreporter.write_line(f"{proof.replace('_', ' ')}: {figures}")
+    if found and config.getoption("--record-proofs"):
+        kept = json.loads(PROOFS.read_text()) if PROOFS.is_file() else {}
+        PROOFS.write_text(json.dumps({**kept, **found}, indent=2, sort_keys=True) + "\n")
