@@ -8,7 +8,7 @@ from countersign.api import ApprovalList, DecisionAnswer
 from countersign.approvals import Person
 from countersign.calls import Call
 from countersign.cards import approval_line, evidence_card
-from countersign.decisions import Approval, ApprovalStatus, DecisionBody, DecisionDocument
+from countersign.decisions import Approval, ApprovalStatus, DecisionBody, DecisionDocument, Proposal
 from countersign.errors import CaseFileMissing, NotFound
 from countersign.ledger import find_approval
 from countersign.proposals import read_signed
@@ -33,11 +33,13 @@ def show_approval(approval_id: str) -> dict[str, Any]:
     approval = find_approval(arbiter.ledger, call.tenant, approval_id)
     files = arbiter.files
     try:
+        proposal = read_signed(files, approval.proposal_key, approval.shown_sha256)
         card = evidence_card(
             approval,
-            read_signed(files, approval.proposal_key, approval.shown_sha256),
+            proposal,
             files.read(call.case(approval.case_id)),
             files.get_model(approval.decision_key, DecisionDocument) if approval.decision_key else None,
+            off_since=_off_since(call, approval, proposal),
         )
     except CaseFileMissing:
         raise NotFound("the text of this case has been erased") from None
@@ -51,6 +53,13 @@ def decide(approval_id: str) -> dict[str, Any]:
     person = Person(name=call.person, channel="api", subject=call.subject)
     approval = find_approval(arbiter.ledger, call.tenant, approval_id)
     return _outcome(arbiter.decide(approval, body, person, call.ports.now()))
+
+
+def _off_since(call: Call[Ports], approval: Approval, proposal: Proposal) -> str | None:
+    """Of interest to whoever is about to decide."""
+    if approval.status is not ApprovalStatus.PENDING:
+        return None
+    return call.ports.switches().off_since(call.tenant, proposal.destination)
 
 
 def _outcome(approval: Approval) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from countersign import clock, deployment
 from countersign.approvals import Arbiter
 from countersign.models import Passage
 from countersign.settings import Settings, settings
+from countersign.switches import Switches
 from countersign_knowledge import deployed
 from countersign_knowledge.documents import Documents
 
@@ -16,6 +17,7 @@ from countersign_knowledge.documents import Documents
 class Ports:
     settings: Callable[[], Settings] = settings
     arbiter: Callable[[], Arbiter] = deployment.arbiter
+    switches: Callable[[], Switches] = deployment.switches
     documents: Callable[[], Documents] = deployed.documents
     search: Callable[[str, str, int], list[Passage]] = deployed.search
     now: Callable[[], datetime] = clock.now

@@ -199,7 +199,8 @@ def review(review: Json) -> RenderableType:
 def destination(destination: Json) -> Text:
     """Channel and address."""
     channel = _CHANNELS.get(destination["channel"], destination["channel"])
-    return Text.assemble(f"{channel}: ", (one_line(destination["address"]), "name"))
+    off = ("  switched off: its receiver was gone", "warn") if destination.get("off_since") else ""
+    return Text.assemble(f"{channel}: ", (one_line(destination["address"]), "name"), off)
 
 
 def whole_case(case: Json) -> RenderableType:

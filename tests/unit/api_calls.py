@@ -83,10 +83,12 @@ class Api:
         self.documents = Documents()
         self.knowledge = Knowledge()
         self.now: datetime = LATER
+        self.switches = Switches(stores.ledger)
         settings = Settings.read(ENVIRONMENT | {"WEB_DIR": str(ROOT / "layers/web/web")})
         self.ports = Ports(
             settings=lambda: settings,
             arbiter=lambda: stores.arbiter,
+            switches=lambda: self.switches,
             documents=lambda: self.documents,  # type: ignore[arg-type,return-value]
             search=self.knowledge,
             now=lambda: self.now,

@@ -89,12 +89,16 @@ def test_a_card_shows_what_will_be_sent_and_then_what_was_decided(stores: Stores
     approval = stores.arbiter.request(stores.open(), 1, TERMS, "token-1", NOW, None)
     proposal = read_signed(stores.files, approval.proposal_key, approval.shown_sha256)
     file = stores.files.read(REF)
-    card = evidence_card(approval, proposal, file, None)
-    assert card.will_send == DRAFT
+    card = evidence_card(approval, proposal, file, None, off_since="2026-03-02T08:00:00.000Z")
+    assert (card.will_send, card.too_long_by) == (DRAFT, 0)
     assert (card.request.text, card.request.link) == (file.request.text, file.request.link)
     assert card.passages == file.passages
     assert card.review == file.rounds[0].review
-    assert card.destination.model_dump() == {"channel": "callback", "address": "https://example.com/replies"}
+    assert card.destination.model_dump() == {
+        "channel": "callback",
+        "address": "https://example.com/replies",
+        "off_since": "2026-03-02T08:00:00.000Z",
+    }
     assert (card.decision, card.reviewer_score, card.risk) == (None, 0.8, "low")
     assert "token-1" not in card.model_dump_json()
     body = DecisionBody(verdict="reject", reason="No.", shown_sha256=approval.shown_sha256)

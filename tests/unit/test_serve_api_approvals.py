@@ -53,7 +53,22 @@ def test_the_list_shows_who_waits_longest_first(api: Api) -> None:
     assert api.call("list_approvals", query={"status": "decided"}).json()["approvals"] == []
 
 
+def test_a_card_says_that_its_destination_is_switched_off(api: Api) -> None:
+    destination = case_file().request.destination
+    assert api.call("show_approval").json()["destination"]["off_since"] is None
+    api.switches.turn_off(REF, destination, NOW)
+    assert api.call("show_approval").json()["destination"] == {
+        "channel": "callback",
+        "address": "https://example.com/replies",
+        "off_since": "2026-03-02T09:00:00.000Z",
+    }
+    # Of what is decided nobody needs to know it, and a case that failed says so itself.
+    api.call("reject", body=decision(api, "reject", reason="Not ours."))
+    assert api.call("show_approval").json()["destination"]["off_since"] is None
+
+
 def test_a_card_takes_three_calls_and_four_once_decided(api: Api) -> None:
+    api.call("show_approval")  # looks once a minute which destinations are off
     api.stores.calls.clear()
     card = api.call("show_approval").json()
     assert api.stores.calls == ["GetItem", "GetObject", "GetObject"]

@@ -69,12 +69,15 @@ class Ignored(Body):
 
 
 class CaseLine(Body):
+    """`forgotten_at` is when the case's text was erased on request; it has no subject then."""
+
     case_id: str
     status: CaseStatus
     source: str
     subject: str
     created_at: str
     updated_at: str
+    forgotten_at: str | None
 
 
 class CaseList(Body):
@@ -164,10 +167,14 @@ class CardDraft(CaseDraft):
 
 
 class CardDestination(Body):
-    """Where the reply goes, as the signed event and its source say."""
+    """Where the reply goes, as the signed event and its source say.
+
+    `off_since` is when it was switched off because its receiver was gone: nothing is sent until it is on.
+    """
 
     channel: str
     address: str
+    off_since: str | None
 
 
 class CardDecision(Body):
@@ -184,7 +191,8 @@ class EvidenceCard(ApprovalLine):
     """All that a person needs to decide.
 
     `reason` says why a person is needed where that is not the policy alone. `will_send` is what the receiver
-    would read. `shown_sha256` goes back with the decision, to say what was seen.
+    would read, `too_long_by` how many of its characters are more than the channel takes, so that it must be
+    edited. `shown_sha256` goes back with the decision, to say what was seen.
     """
 
     version: int
@@ -198,6 +206,7 @@ class EvidenceCard(ApprovalLine):
     policy: PolicyRef
     destination: CardDestination
     will_send: str
+    too_long_by: int
     shown_sha256: str
     decision: CardDecision | None
 

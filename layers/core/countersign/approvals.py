@@ -8,6 +8,7 @@ what they saw; where they approve, delivery checks the same one. Only after the 
 Functions told; a sweep tells it again where a crash came between.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,7 @@ from countersign.errors import (
     StoreConflict,
 )
 from countersign.excerpts import is_blank
+from countersign.items import Item
 from countersign.ledger import Ledger, Rejected, approval_closed
 from countersign.models import CaseFile, CaseRef, CaseStatus, LedgerEvent, canonical_json, sha256_hex
 from countersign.proposals import propose, sign_edit
@@ -43,6 +45,7 @@ ASKED_ANEW = {
     "reviewer_score",
     "cost_usd",
     "has_draft",
+    "too_long_by",
     "reason",
 }
 """What an approval takes over from a new request: what is shown, and until when."""
@@ -87,8 +90,12 @@ class Arbiter:
         token: str | None,
         now: datetime,
         reason: str | None,
+        letting_go: Sequence[Item] = (),
     ) -> Approval:
         """Opens the approval of a round, or binds a new task to the one that is there.
+
+        `letting_go` are the writes by which the case gives back what it held for drafting, in the same
+        transaction: people who think hold nothing. They are refused where that has happened before.
 
         A redriven execution, or one whose console answer was malformed, finds the row: decided, then its
         task is answered at once; pending, then the row takes the new token, a new deadline, what is shown now
@@ -110,21 +117,22 @@ class Arbiter:
                 **({"reason": reason} if reason else {}),
             },
         )
+        opening = [
+            self.ledger.put_approval(approval),
+            self.ledger.set_status(
+                file.ref,
+                CaseStatus.AWAITING_APPROVAL,
+                approval.requested_at,
+                approval_id=approval.approval_id,
+            ),
+            self.ledger.put_event(file.ref, f"approval#{approval.approval_id}", event),
+        ]
         try:
-            self.ledger.commit(
-                [
-                    self.ledger.put_approval(approval),
-                    self.ledger.set_status(
-                        file.ref,
-                        CaseStatus.AWAITING_APPROVAL,
-                        approval.requested_at,
-                        approval_id=approval.approval_id,
-                    ),
-                    self.ledger.put_event(file.ref, f"approval#{approval.approval_id}", event),
-                ]
-            )
+            self.ledger.commit_with(opening, letting_go)
         except Rejected:
-            return self._bind(file.ref, approval.approval_id, token, now, "approval.asked_again", approval)
+            return self._bind(
+                file.ref, approval.approval_id, token, now, "approval.asked_again", approval, letting_go
+            )
         return approval
 
     def escalate(self, ref: CaseRef, approval_id: str, token: str, now: datetime) -> Approval:
@@ -142,11 +150,13 @@ class Arbiter:
         now: datetime,
         name: str,
         anew: Approval | None,
+        letting_go: Sequence[Item] = (),
     ) -> Approval:
         """Gives a pending row a new task token and, where it is asked anew, what the new request shows."""
         for _ in range(WRITE_ATTEMPTS):
             approval = self._read(ref, approval_id)
             if approval.status is not ApprovalStatus.PENDING:
+                self.ledger.commit_with([], letting_go)
                 try:
                     self.tell(approval.model_copy(update={"task_token": token}))
                 except EngineUnavailable as error:
@@ -172,14 +182,15 @@ class Arbiter:
                 },
             )
             with suppress(Rejected, StoreConflict):
-                self.ledger.commit(
+                self.ledger.commit_with(
                     [
                         self.ledger.change_approval(ref, approval_id, values, version=approval.version),
                         self.ledger.set_status(
                             ref, CaseStatus.AWAITING_APPROVAL, at, approval_id=approval_id
                         ),
                         self.ledger.put_event(ref, f"approval#{approval_id}#v{version}", event),
-                    ]
+                    ],
+                    letting_go,
                 )
                 return Approval.model_validate({**approval.model_dump(), **values})
         raise StoreConflict(f"approval {approval_id} was written by others {WRITE_ATTEMPTS} times")
@@ -318,6 +329,9 @@ def check_body(body: DecisionBody, approval: Approval) -> None:
         raise InvalidRequest(f"{body.verdict} needs `reason`")
     if body.verdict == "approve" and not approval.has_draft:
         raise InvalidRequest("there is no draft to approve: write the reply with edit, or respond or reject")
+    if body.verdict == "approve" and approval.too_long_by:
+        over = approval.too_long_by
+        raise InvalidRequest(f"the reply is {over} characters longer than its channel takes: edit it")
 
 
 def _keep_words(files: CaseFiles, approval: Approval, body: DecisionBody, person: Person, at: str) -> str:

@@ -95,8 +95,13 @@ def evidence_card(
     proposal: Proposal,
     file: CaseFile,
     document: DecisionDocument | None,
+    *,
+    off_since: str | None = None,
 ) -> EvidenceCard:
-    """The card of an approval: all that whoever decides has to see."""
+    """The card of an approval: all that whoever decides has to see.
+
+    `off_since` is when the destination was switched off, None where it is on.
+    """
     return EvidenceCard(
         **approval_line(approval).model_dump(),
         version=approval.version,
@@ -114,9 +119,10 @@ def evidence_card(
         cost_usd=_money(file.cost_usd()),
         policy=approval.policy,
         destination=CardDestination(
-            channel=proposal.destination.channel, address=proposal.destination.address
+            channel=proposal.destination.channel, address=proposal.destination.address, off_since=off_since
         ),
         will_send=reply_words(proposal),
+        too_long_by=approval.too_long_by,
         shown_sha256=approval.shown_sha256,
         decision=_decision(approval, document),
     )

@@ -104,6 +104,7 @@ class Approval(OfCase):
     reviewer_score: Score | None = None
     cost_usd: Decimal | None = None
     has_draft: bool = True
+    too_long_by: int = 0
     escalated: bool = False
     reason: str | None = None
     task_token: str | None = Field(default=None, repr=False)

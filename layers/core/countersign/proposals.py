@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from countersign.case_file import CaseFiles, proposal_key, signed_key
 from countersign.clock import instant
 from countersign.decisions import Approval, ApprovalStatus, Evidence, Proposal, Terms
-from countersign.errors import SignedBytesChanged
+from countersign.errors import InvalidRequest, SignedBytesChanged
 from countersign.models import CaseFile, Citation, canonical_json, sha256_hex
+from countersign.replies import too_long_by
 
 
 def propose(
@@ -20,25 +21,24 @@ def propose(
     draft = written.draft if written else None
     review = written.review if written else None
     approval_id = file.ref.approval_id(round_number)
-    proposal = canonical_json(
-        Proposal(
-            approval_id=approval_id,
-            tenant=file.tenant,
-            case_id=file.case_id,
-            event_id=file.request.event_id,
-            text=draft.text if draft else "",
-            citations=draft.citations if draft else [],
-            claims=draft.claims if draft else [],
-            actions=draft.actions if draft else [],
-            destination=file.request.destination,
-            evidence=[
-                Evidence(marker=p.marker, passage_id=p.passage_id, text_sha256=sha256_hex(p.text))
-                for p in file.passages
-            ],
-            policy=terms.policy,
-            reason=reason,
-        )
+    proposed = Proposal(
+        approval_id=approval_id,
+        tenant=file.tenant,
+        case_id=file.case_id,
+        event_id=file.request.event_id,
+        text=draft.text if draft else "",
+        citations=draft.citations if draft else [],
+        claims=draft.claims if draft else [],
+        actions=draft.actions if draft else [],
+        destination=file.request.destination,
+        evidence=[
+            Evidence(marker=p.marker, passage_id=p.passage_id, text_sha256=sha256_hex(p.text))
+            for p in file.passages
+        ],
+        policy=terms.policy,
+        reason=reason,
     )
+    proposal = canonical_json(proposed)
     shown = sha256_hex(proposal)
     approval = Approval(
         tenant=file.tenant,
@@ -57,6 +57,7 @@ def propose(
         reviewer_score=review.score if review else None,
         cost_usd=file.cost_usd(),
         has_draft=bool(draft and draft.text.strip()),
+        too_long_by=too_long_by(proposed),
         reason=reason,
         task_token=token,
     )
@@ -74,13 +75,16 @@ def read_signed(files: CaseFiles, key: str, sha256: str) -> Proposal:
 def sign_edit(files: CaseFiles, approval: Approval, text: str) -> dict[str, str]:
     """Stores what a person signs who has changed the text; returns the columns that name it.
 
-    Everything but the text is as it was shown. Raises SignedBytesChanged, CaseFileMissing.
+    Everything but the text is as it was shown. Raises InvalidRequest where it is too long for its channel,
+    SignedBytesChanged, CaseFileMissing.
     """
     shown = read_signed(files, approval.proposal_key, approval.shown_sha256)
     if text == shown.text:
         # Not a character was changed: what is signed is what was shown, claims and all.
         return {"signed_key": approval.proposal_key, "signed_sha256": approval.shown_sha256}
     edited = shown.model_copy(update={"text": text, "citations": kept_citations(text, shown), "claims": []})
+    if over := too_long_by(edited):
+        raise InvalidRequest(f"the reply is {over} characters longer than its channel takes")
     signed = canonical_json(edited)
     digest = sha256_hex(signed)
     key = signed_key(approval.ref, approval.approval_id, digest)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from countersign.decisions import Proposal
-from countersign.models import Citation
+from countersign.models import Channel, Citation
 
 ADD_DISCUSSION_COMMENT = (
     "mutation Reply($subject: ID!, $body: String!)"
@@ -22,6 +22,15 @@ ADD_DISCUSSION_COMMENT = (
 
 SLACK_METADATA = "countersign_reply"
 """The type of the metadata with which a message in Slack carries its delivery's id."""
+
+
+LONGEST: dict[Channel, int] = {
+    "callback": 65_536,
+    "github_issue": 65_536,
+    "github_discussion": 65_536,
+    "slack_thread": 40_000,
+}
+"""Characters that a channel takes whole: GitHub refuses a longer comment, Slack cuts a longer message off."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,15 @@ def reply_words(proposal: Proposal) -> str:
         return proposal.text
     hidden = None if channel == "slack_thread" else marker(proposal.approval_id)
     return "\n\n".join(filter(None, [proposal.text, _sources(proposal.citations), hidden]))
+
+
+def too_long_by(proposal: Proposal) -> int:
+    """Characters that the reply has beyond what its channel takes, 0 where it fits.
+
+    To be known before anybody signs: what is signed is what is sent.
+    """
+    channel, words = proposal.destination.channel, reply_words(proposal)
+    return max(0, len(_escape(words) if channel == "slack_thread" else words) - LONGEST[channel])
 
 
 def graphql_url(github_api_url: str) -> str:

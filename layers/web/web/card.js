@@ -27,11 +27,19 @@ export function actionWarning(card) {
   return actions.length ? [`Approving also allows ${plural(actions.length, "proposed action")}.`] : [];
 }
 
+/** That nothing is sent to where this goes until somebody turns it on; empty where it is on. */
+export function offWarning(card) {
+  const since = card.destination.off_since;
+  return since
+    ? [`The destination is switched off since ${absolute(since)}: its receiver was gone. Nothing is sent until it is on.`]
+    : [];
+}
+
 /** What a person should know before this goes out, each in one sentence; empty where nothing stands out. */
 export function warnings(card) {
   const draft = draftOf(card);
   const count = (verdict) => draft.claims.filter((claim) => claim.verdict === verdict).length;
-  const found = [];
+  const found = offWarning(card);
   const contradicted = count("contradicted");
   const unsupported = count("unsupported");
   const hidden = hiddenCount(card.will_send);
@@ -39,6 +47,9 @@ export function warnings(card) {
   if (unsupported) found.push(`The evidence does not support ${plural(unsupported, "claim")}.`);
   if (hidden)
     found.push(`The reply holds hidden or look-alike characters in ${plural(hidden, "place")}, shown as labels.`);
+  if (card.too_long_by) {
+    found.push(`The reply is ${plural(card.too_long_by, "character")} longer than its channel takes: edit it.`);
+  }
   if (card.risk === "high") found.push("The request was judged high risk.");
   if (card.review?.verdict === "revise") found.push("The reviewer would revise this draft.");
   return [...found, ...actionWarning(card)];

@@ -1,6 +1,6 @@
 // Taking a decision: one dialog that says what will happen, one POST, one sentence about how it went.
 import * as api from "./api.js";
-import { actionWarning, destinationLine, draftOf, warnings, willSend } from "./card.js";
+import { actionWarning, destinationLine, draftOf, offWarning, warnings, willSend } from "./card.js";
 import { byId, element } from "./dom.js";
 import { editorNode } from "./editor.js";
 import { sentence } from "./errors.js";
@@ -69,7 +69,7 @@ export function ask(card, verdict, settled) {
   const confirm = element(verdict === "reject" ? "button.danger" : "button.primary", form.confirm);
   const cancel = element("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
   const sends = verdict === "approve" || verdict === "edit";
-  const risks = { approve: warnings(card), edit: actionWarning(card) }[verdict] ?? [];
+  const risks = { approve: warnings(card), edit: [...offWarning(card), ...actionWarning(card)] }[verdict] ?? [];
   const anyway = element("input", { type: "checkbox", id: "decision-anyway" });
   let written = !form.field;
   const judge = () => (confirm.disabled = !written || (risks.length > 0 && !anyway.checked));
