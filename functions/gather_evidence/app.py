@@ -23,14 +23,17 @@ def handler(
     """Takes tenant, case_id, index (of the plan's step, from 0); returns how much was found, and how good."""
     files, retriever = files or deployment.case_files(), retriever or deployed.search
     ref, index = CaseRef(tenant=event["tenant"], case_id=event["case_id"]), int(event["index"])
-    plan = files.read(ref).plan
-    if plan is None:
+    file, key = files.read(ref), evidence_key(ref, index)
+    if file.plan is None:
         raise CaseFileMissing(f"case {ref.case_id} has no plan to gather evidence for")
-    step = plan.steps[index]
-    found = Found(query=step.query, passages=retriever(step.query, ref.tenant))
-    key = evidence_key(ref, index)
-    if not files.put_once(key, canonical_json(found)):
-        # An earlier run of this step was cut off after it had stored; what it found stands.
+    # A draft has been written from what was found: a redriven case looks nothing up twice.
+    known = bool(file.passages) and files.has(key)
+    if not known:
+        query = file.plan.steps[index].query
+        found = Found(query=query, passages=retriever(query, ref.tenant))
+        # Where an earlier run of this step was cut off after it had stored, what it found stands.
+        known = not files.put_once(key, canonical_json(found))
+    if known:
         found = files.get_model(key, Found)
     scores = [passage.score for passage in found.passages]
     return {"found": len(scores), "best_score": max(scores, default=0.0)}

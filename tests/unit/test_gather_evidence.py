@@ -69,6 +69,16 @@ def test_what_the_first_run_found_stands(planned: Stores) -> None:
     assert again == {"found": 1, "best_score": 0.9}
 
 
+def test_a_redriven_case_that_has_a_draft_looks_nothing_up_again(planned: Stores) -> None:
+    knowledge = Knowledge(attempts=[passage(1, "a.md", "Ten times.")])
+    handler(event("first_step"), Context(), planned.files, knowledge)
+    drafted = {"passages": [passage(1, "a.md", "Ten times.")]}
+    planned.files.update(REF, lambda file: file.model_copy(update=drafted))
+    for name, found in (("first_step", 1), ("second_step", 0)):
+        assert handler(event(name), Context(), planned.files, knowledge)["found"] == found
+    assert knowledge.asked == [("attempts", "default"), ("hours", "default")]
+
+
 def test_knowledge_that_does_not_answer_is_an_error_of_that_name(planned: Stores) -> None:
     def silent(query: str, tenant: str) -> list[Passage]:
         raise KnowledgeUnavailable("Retrieve answered ThrottlingException")

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from countersign.errors import ModelRefused, ModelThrottled, ModelUnavailable
-from countersign.models import Request
+from countersign.models import CaseFile, Request
 from countersign.screening import Screening, ask_guardrail
 from functions.screen_input.app import handler
 from tests.unit.stores import REF, Context, Stores, case_file
@@ -120,8 +120,13 @@ class Screener:
         return self.answer
 
 
+def fresh(stores: Stores) -> CaseFile:
+    """A case of which nothing has been done."""
+    return stores.open(case_file(text=None).model_copy(update={"plan": None, "passages": [], "steps": []}))
+
+
 def test_what_was_found_stands_in_the_case_file_and_is_asked_for_once(stores: Stores) -> None:
-    file = stores.open()
+    file = fresh(stores)
     screener = Screener("PROMPT_ATTACK", acceptable=False)
     blocked = {"acceptable": False, "flags": ["PROMPT_ATTACK"]}
     assert handler(EVENT, Context(), stores.files, screener) == blocked
@@ -133,7 +138,14 @@ def test_what_was_found_stands_in_the_case_file_and_is_asked_for_once(stores: St
 
 
 def test_a_request_without_findings_costs_one_read(stores: Stores) -> None:
-    stores.open()
+    fresh(stores)
     stores.calls.clear()
     assert handler(EVENT, Context(), stores.files, Screener()) == {"acceptable": True, "flags": []}
     assert stores.calls == ["GetObject"]
+
+
+def test_a_redriven_case_that_got_past_it_is_not_asked_about_again(stores: Stores) -> None:
+    stores.open()
+    screener = Screener()
+    assert handler(EVENT, Context(), stores.files, screener) == {"acceptable": True, "flags": []}
+    assert screener.asked == []
