@@ -3,7 +3,7 @@
     stack.faults.add(stack.permissions.fault)
 
 Judged are the Allow statements of a role's inline, attached and separate policies, by action and resource.
-One with a condition allows nothing here; AWS's own policies allow only what no function calls: logs, traces.
+Of conditions only that on a table's partition keys is read; one with another allows nothing here; AWS's own policies allow only what no function calls: logs, traces.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,6 +22,7 @@ _ACTIONS = {
     ("bedrock-runtime", "ConverseStream"): "bedrock:InvokeModelWithResponseStream",
     ("s3", "HeadObject"): "s3:GetObject",
     ("s3", "ListObjectsV2"): "s3:ListBucket",
+    ("s3", "ListObjectVersions"): "s3:ListBucketVersions",
     ("sqs", "ChangeMessageVisibilityBatch"): "sqs:ChangeMessageVisibility",
 }
 _PREFIXES = {
@@ -40,14 +41,17 @@ _TRANSACTION = {
 
 @dataclass(frozen=True)
 class Statement:
-    """Actions and resources as patterns with `*`."""
+    """Actions, resources and, where they are bounded, partition keys as patterns with `*`."""
 
     actions: tuple[str, ...]
     resources: tuple[str, ...]
+    partitions: tuple[str, ...] = ("*",)
 
-    def allows(self, action: str, resource: str) -> bool:
-        return any(fnmatchcase(action.lower(), pattern.lower()) for pattern in self.actions) and any(
-            fnmatchcase(resource, pattern) for pattern in self.resources
+    def allows(self, action: str, resource: str, partition: str = "") -> bool:
+        return (
+            any(fnmatchcase(action.lower(), pattern.lower()) for pattern in self.actions)
+            and any(fnmatchcase(resource, pattern) for pattern in self.resources)
+            and any(fnmatchcase(partition, pattern) for pattern in self.partitions)
         )
 
 
@@ -74,9 +78,9 @@ class Permissions:
             for name, properties in deployment.resources("AWS::Lambda::Function")
         }
 
-    def allows(self, function: str, action: str, resource: str) -> bool:
-        """Whether a function (by its folder's name) may. `resource` is an ARN."""
-        return any(statement.allows(action, resource) for statement in self._granted[function])
+    def allows(self, function: str, action: str, resource: str, partition: str = "") -> bool:
+        """Whether a function (by its folder's name) may. `resource` is an ARN, `partition` a row's key."""
+        return any(statement.allows(action, resource, partition) for statement in self._granted[function])
 
     def fault(
         self, moment: Moment, function: str, service: str, operation: str, params: Mapping[str, Any]
@@ -84,7 +88,8 @@ class Permissions:
         """AccessDenied, as `Faults.add` takes it, for a call that the function's role does not allow."""
         if moment == "before":
             for action, resource in requests(service, operation, params):
-                if not self.allows(function, action, resource):
+                partition = params.get("Key", {}) if service == "dynamodb" else {}
+                if not self.allows(function, action, resource, partition.get("pk", {}).get("S", "")):
                     message = f"{function} is not authorized to perform: {action} on resource: {resource}"
                     return client_error(operation, "AccessDeniedException", message, 403)
         return None
@@ -92,8 +97,13 @@ class Permissions:
 
 def _statements(document: Mapping[str, Any]) -> Iterator[Statement]:
     for statement in document["Statement"]:
-        if statement["Effect"] == "Allow" and "Condition" not in statement:
-            yield Statement(_many(statement["Action"]), _many(statement["Resource"]))
+        if statement["Effect"] != "Allow":
+            continue
+        match statement.get("Condition"):
+            case None:
+                yield Statement(_many(statement["Action"]), _many(statement["Resource"]))
+            case {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}}:
+                yield Statement(_many(statement["Action"]), _many(statement["Resource"]), _many(keys))
 
 
 def _many(value: Any) -> tuple[str, ...]:
@@ -106,6 +116,11 @@ def requests(service: str, operation: str, params: Mapping[str, Any]) -> Iterato
         for item in params["TransactItems"]:
             for kind, write in item.items():
                 yield f"dynamodb:{_TRANSACTION[kind]}", _resource("dynamodb", write)
+        return
+    if operation == "DeleteObjects":
+        for each in params["Delete"]["Objects"]:
+            kind = "DeleteObjectVersion" if "VersionId" in each else "DeleteObject"
+            yield f"s3:{kind}", _resource("s3", {**params, **each})
         return
     if operation == "BatchGetItem":
         for table in params["RequestItems"]:

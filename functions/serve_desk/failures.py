@@ -66,7 +66,7 @@ def _failure(failed: Failed) -> Failure:
         state=failed.state,
         reason=failed.reason,
         at=failed.at,
-        redrivable=True,
+        redrivable=failed.redrivable,
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -105,6 +105,22 @@ class ApiClient:
         """`decision` is `{verdict, text?, reason?, shown_sha256}`."""
         return self._post(f"/approvals/{quote(approval_id, safe='')}/decision", decision)
 
+    def failures(self, limit: int = PAGE, cursor: str | None = None) -> Json:
+        """A page of what waits for an operator: `{failures, cursor}`."""
+        return self._get("/failures", {"limit": str(limit), "cursor": cursor})
+
+    def failure_ids(self) -> Iterator[str]:
+        """The ids of all of them."""
+        return (each["id"] for each in self._each("failures", self.failures))
+
+    def redrive(self, ids: Sequence[str]) -> Json:
+        """`{redriven, refused}` of failures, at most 100."""
+        return self._post("/failures/redrive", {"ids": list(ids)})
+
+    def redrive_all(self, cursor: str | None) -> Json:
+        """`{redriven, refused, cursor}` of a page of all."""
+        return self._post("/failures/redrive", {"all": True, **({"cursor": cursor} if cursor else {})})
+
     def reconciliation(self, since: str | None, cursor: str | None) -> Json:
         """A page of the account of accepted events; `since` is an instant in ISO 8601."""
         return self._get("/reconciliation", {"since": since, "cursor": cursor})
@@ -179,10 +195,14 @@ class ApiClient:
         return str(fitting[0])
 
     def _all_cases(self) -> Iterator[Json]:
+        return self._each("cases", self.cases)
+
+    def _each(self, name: str, list_page: Callable[..., Json]) -> Iterator[Json]:
+        """The rows under a name of every page."""
         cursor: str | None = None
         while True:
-            page = self.cases(cursor=cursor)
-            yield from page["cases"]
+            page = list_page(cursor=cursor)
+            yield from page[name]
             cursor = page.get("cursor")
             if not cursor:
                 return

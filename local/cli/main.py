@@ -41,6 +41,8 @@ COMMANDS = {
     "edit": ("local.cli.decide", "Approve with your own text in place of the draft."),
     "respond": ("local.cli.decide", "Send a draft back with feedback."),
     "reject": ("local.cli.decide", "Reject a draft: nothing is sent."),
+    "failures": ("local.cli.redrive", "List what waits for an operator: failed cases, dead letters."),
+    "redrive": ("local.cli.redrive", "Run failed cases again; put dead letters back on their queues."),
     "reconcile": ("local.cli.reconcile", "Account for every accepted event, and repair what is lost."),
     "destinations": ("local.cli.destinations", "List what nothing is sent to, and turn it on again."),
     "search": ("local.cli.knowledge", "Search the knowledge that replies rest on."),

@@ -45,7 +45,7 @@ def case_list(cases: Sequence[Json]) -> RenderableType:
     """The table of `countersign cases`."""
     if not cases:
         return Text("There are no cases.", style="quiet")
-    table = _table("case", "status", "source", "opened", "subject")
+    table = listing("case", "status", "source", "opened", "subject")
     for case in cases:
         table.add_row(
             short_id(case["case_id"]),
@@ -61,7 +61,7 @@ def destination_list(destinations: Sequence[Json]) -> RenderableType:
     """The table of `countersign destinations`."""
     if not destinations:
         return Text("No destination is switched off.", style="quiet")
-    table = _table("destination", "channel", "off", "after", "address")
+    table = listing("destination", "channel", "off", "after", "address")
     for each in destinations:
         turn = each["history"][-1]
         table.add_row(
@@ -78,7 +78,7 @@ def approval_list(approvals: Sequence[Json]) -> RenderableType:
     """The table of `countersign approvals`."""
     if not approvals:
         return Text("Nothing waits for a decision.", style="quiet")
-    table = _table("case", "risk", "reviewer", "asked", "expires", "subject")
+    table = listing("case", "risk", "reviewer", "asked", "expires", "subject")
     for approval in approvals:
         score = approval.get("reviewer_score")
         table.add_row(
@@ -243,7 +243,7 @@ def heading(title: str) -> Text:
     return Text(f"\n{title}", style="bold underline")
 
 
-def _table(*columns: str) -> Table:
+def listing(*columns: str) -> Table:
     """Every column as wide as it has to be, and the last one what is left."""
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, expand=True)
     for name in columns[:-1]:

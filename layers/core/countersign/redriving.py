@@ -63,7 +63,8 @@ class Tasks(Protocol):
 class Failed:
     """What waits for an operator: a case that failed, or a letter, which has no case where it cannot be read.
 
-    `reason` says what went wrong, in an error's name or in words; `state` is where a case failed.
+    `reason` says what went wrong, in an error's name or in words; `state` is where a case failed. A case
+    whose text was erased is not `redrivable`.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Failed:
     state: str | None
     reason: str
     at: str
+    redrivable: bool = True
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,8 @@ class Redriver:
             head = self.ledger.head(ref)
             if head is None:
                 raise NotFound("there is no such case")
+            if head.forgotten_at:
+                raise NotRedrivable("the text of this case was erased on request, so it cannot run again")
             if head.status is CaseStatus.QUEUED and head.run > 1:
                 return head
             if head.status is not CaseStatus.FAILED:
@@ -288,4 +292,12 @@ def _is_for(letter: Letter, tenant: str) -> bool:
 
 
 def _failed_case(head: CaseHead) -> Failed:
-    return Failed(head.case_id, "case", head.ref, head.failed_in, head.outcome or "", head.updated_at)
+    return Failed(
+        head.case_id,
+        "case",
+        head.ref,
+        head.failed_in,
+        head.outcome or "",
+        head.updated_at,
+        redrivable=head.forgotten_at is None,
+    )
