@@ -1,6 +1,7 @@
 """What a call leaves behind: a line with ids, a count of failures, and no text of anybody."""
 
 import logging
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -70,8 +71,11 @@ def test_an_error_is_logged_by_its_name_and_quoted_only_where_it_is_ours(
     def handler(event: Any, context: Any) -> None:
         raise error
 
-    with pytest.raises(type(error)):
+    with pytest.raises(Exception, match=r"slow down|not shown") as raised:
         handler(EVENT, Context())
+    # Lambda logs name, message and trace, and Step Functions shows them.
+    assert type(raised.value).__name__ == type(error).__name__
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
     line: Any = lines.records[0]
     assert len(lines.records) == 1
     assert (line.getMessage(), line.error) == ("failed", type(error).__name__)

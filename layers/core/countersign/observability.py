@@ -18,6 +18,9 @@ logging.getLogger("aws_lambda_powertools.tracing.tracer").setLevel(logging.CRITI
 LOGGED = ("tenant", "case_id", "approval_id", "source", "round", "index", "attempt", "outcome", "run")
 
 
+MESSAGE = "not shown, as it may quote what came from outside"
+
+
 class LambdaContext(Protocol):
     aws_request_id: str
     function_name: str
@@ -31,7 +34,11 @@ _noted: ContextVar[dict[str, Any]] = ContextVar("noted")
 
 
 def observed(handler: Handler) -> Handler:
-    """Decorates a handler: logs its outcome with the case's ids, counts failures by error name, traces it."""
+    """Decorates a handler: logs its outcome with the case's ids, counts failures by error name, traces it.
+
+    An error that is not ours goes on by its name alone: Lambda logs what a handler raises, Step Functions keeps
+    it in the history, and its message may quote what came from outside.
+    """
 
     @functools.cache
     def traced() -> Handler:
@@ -49,13 +56,22 @@ def observed(handler: Handler) -> Handler:
             result = traced()(event, context, *ports)
         except Exception as error:
             log_failure(error, **ids)
-            raise
+            if isinstance(error, CountersignError):
+                raise
+            raise _unquoted(error) from None
         finally:
             _noted.reset(before)
         logger.info("done", extra=ids)
         return result
 
     return call
+
+
+def _unquoted(error: Exception) -> Exception:
+    """An error of the same name and place without its message: what Lambda and Step Functions know one by."""
+    kind = type(error)
+    unquoted: Exception = type(kind.__name__, (Exception,), {"__module__": kind.__module__})(MESSAGE)
+    return unquoted.with_traceback(error.__traceback__)
 
 
 def note(**ids: Any) -> None:
