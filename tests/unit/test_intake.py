@@ -14,7 +14,16 @@ from countersign.intake import Receipt, derive_case_id
 from countersign.models import CaseRef, RawEvent
 from countersign.sources import Ignored
 from local.stores import atomic_stores
-from tests.unit.senders import KEY, NOW, Intake, changed, sample, signed
+from tests.unit.senders import (
+    KEY,
+    NOW,
+    REPLY_SECRET,
+    REPLY_URL,
+    Intake,
+    changed,
+    sample,
+    signed,
+)
 from tests.unit.stores import Stores
 
 WEBHOOK = signed(sample("webhook_case_opened"))
@@ -280,3 +289,59 @@ def test_without_a_secret_nobody_gets_in(intake: Intake) -> None:
         with pytest.raises(SignatureRejected):
             intake.receive(signed(GITHUB, secret=secret))
     assert intake.calls == []
+
+
+SENDERS = {
+    "slack_app_mention": "Ev07RJ4N0K9B",
+    "stripe_dispute_created": "evt_1SQx9dLkdIwHu7ixMn5bVcXz",
+    "zendesk_ticket_created": "cbe4028c-7239-495d-b020-f22348516046",
+    "shopify_order_with_note": "98880550-7158-44d4-b7cd-2c97c8a091b5",
+}
+
+
+@pytest.mark.parametrize("name", SENDERS)
+def test_every_sender_is_acknowledged_after_four_calls_of_which_none_is_a_model_s(
+    intake: Intake, name: str
+) -> None:
+    # Slack waits for three seconds, Shopify for five: whatever takes longer happens behind the queue.
+    event = signed(sample(name))
+    source = event["pathParameters"]["source"]
+    receipt = intake.receive(event)
+    assert receipt.case_id == derive_case_id("default", source, SENDERS[name])
+    assert intake.calls == ["PutItem", "PutObject", "SendMessage", "UpdateItem"]
+    assert intake.secrets.asked == [f"test/sources/{source}"]
+    again = with_header(signed(sample(name)), "x-slack-retry-num", "1")
+    assert intake.receive(again) == Receipt(receipt.case_id, duplicate=True)
+    assert len(intake.queued()) == 1
+
+
+def test_a_captured_order_under_a_fresh_id_opens_nothing(intake: Intake) -> None:
+    event = signed(sample("shopify_order_with_note"))
+    first = intake.receive(event)
+    assert intake.receive(with_header(event, "x-shopify-event-id", "fresh")) == Receipt(first.case_id, True)
+
+
+class TestReplyUrl:
+    EVENT = signed(sample("stripe_dispute_created"))
+
+    def test_is_kept_with_the_event_that_it_came_with(self, intake: Intake) -> None:
+        receipt = intake.receive(self.EVENT)
+        raw = intake.stores.files.get_model(f"events/default/{receipt.case_id}.json", RawEvent)
+        assert raw.reply_url == REPLY_URL
+
+    def test_is_found_at_once_where_an_operator_has_put_it_down(self, intake: Intake) -> None:
+        intake.secrets.put("stripe", current=KEY)
+        with pytest.raises(InvalidRequest, match="has no reply_url"):
+            intake.receive(self.EVENT, desk := intake.make())
+        # The desk has asked again just now: another process has not.
+        intake.secrets.put("stripe", current=KEY, reply_url=REPLY_URL, reply_secret=REPLY_SECRET)
+        with pytest.raises(InvalidRequest, match="has no reply_url"):
+            intake.receive(self.EVENT, desk)
+        assert not intake.receive(self.EVENT, intake.make()).duplicate
+
+    def test_is_asked_for_again_only_where_it_is_missing(self, intake: Intake) -> None:
+        intake.secrets.put("stripe", current=KEY)
+        with pytest.raises(InvalidRequest):
+            intake.receive(self.EVENT)
+        assert intake.secrets.asked == ["test/sources/stripe"] * 2
+        assert intake.objects() == []

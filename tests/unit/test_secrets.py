@@ -104,7 +104,51 @@ def test_a_malformed_secret_is_told_without_its_value(value: str) -> None:
     assert raised.value.__suppress_context__
 
 
+REPLIES = {"current": "a", "reply_url": "https://desk.example.com/", "reply_secret": "whsec_MDEyMw=="}
+
+
+@pytest.mark.parametrize(
+    ("fields", "url", "key"),
+    [
+        ({"current": "a"}, None, "a"),
+        ({"current": "a", "previous": "b"}, None, "a"),
+        ({"current": "a", "reply_secret": "MDEyMw=="}, None, "MDEyMw=="),
+        (REPLIES, "https://desk.example.com/", "whsec_MDEyMw=="),
+        ({**REPLIES, "reply_url": ""}, None, "whsec_MDEyMw=="),
+        ({"current": ""}, None, None),
+    ],
+)
+def test_where_replies_go_and_what_signs_them(
+    fields: dict[str, Any], url: str | None, key: str | None
+) -> None:
+    secrets, store, _ = make(stripe=fields)
+    assert (secrets.reply_url("stripe"), secrets.reply_key("stripe")) == (url, key)
+    assert store.asked == ["test/sources/stripe"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"reply_secret": None}, "reply_url"),
+        ({"reply_secret": ""}, "reply_secret"),
+        ({"reply_secret": "whsec_not base64"}, "reply_secret"),
+    ],
+)
+def test_an_address_for_replies_needs_a_key_that_can_sign_them(change: dict[str, Any], field: str) -> None:
+    secrets, _, _ = make(stripe=REPLIES | change)
+    for call in (secrets.signing, secrets.reply_url, secrets.reply_key):
+        with pytest.raises(SecretsUnavailable, match=f"source stripe is not as it should be: .*{field}"):
+            call("stripe")
+
+
+def test_a_source_without_a_secret_has_nowhere_to_reply_to() -> None:
+    secrets, _, _ = make()
+    assert (secrets.reply_url("stripe"), secrets.reply_key("stripe")) == (None, None)
+
+
 def test_values_are_in_no_repr() -> None:
-    secrets, _, _ = make(github={"current": "hunter2", "api_token": "hunter3"})
+    hidden = {"reply_secret": "aHVudGVy", "reply_url": "https://hunter4.example/"}
+    secrets, _, _ = make(github={"current": "hunter2", "api_token": "hunter3", **hidden})
     secrets.signing("github")
     assert "hunter" not in repr(secrets._get("github"))
+    assert "aHVudGVy" not in repr(secrets._get("github"))
