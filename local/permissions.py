@@ -2,8 +2,9 @@
 
     stack.faults.add(stack.permissions.fault)
 
-Judged are the Allow statements of a role's inline, attached and separate policies, by action and resource.
-Of conditions only that on a table's partition keys is read; one with another allows nothing here; AWS's own policies allow only what no function calls: logs, traces.
+Judged are the Allow statements of a role's inline, attached and separate policies, by action, resource and,
+where a condition bounds them, a table's partition keys. One with another condition allows nothing here; AWS's
+own policies allow only what no function calls: logs, traces.
 """
 
 from collections.abc import Iterator, Mapping

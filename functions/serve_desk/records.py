@@ -1,4 +1,4 @@
-"""The calls about records: which accepted events are accounted for, and which are known at all."""
+"""The calls about records: which accepted events are accounted for or known at all, and forgetting a case."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from countersign.api_records import (
     EventsBody,
+    ForgottenCase,
     LostEvent,
     Reconciliation,
     RepairBody,
@@ -17,12 +18,26 @@ from countersign.api_records import (
 from countersign.approvals import Person
 from countersign.calls import Call
 from countersign.errors import InvalidRequest, NotFound
+from countersign.forgetting import forget
 from countersign.ledger import is_case_id
 from countersign.reconciling import repair_all, unknown_events
 from countersign.sources import load_source
 from desk_ports import DeskPorts
 
 router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]
+
+
+@router.post("/cases/<case_id>/forget")
+def forget_case(case_id: str) -> dict[str, Any]:
+    call: Call[DeskPorts] = router.context["call"]
+    if not is_case_id(case_id):
+        raise NotFound("there is no such case")
+    person = Person(call.person, "api", call.subject)
+    done = forget(call.ports.arbiter(), call.case(case_id), person, call.ports.now())
+    answer = ForgottenCase(
+        case_id=case_id, forgotten_at=done.at, erased=done.erased, recalled_by=done.recalled_by
+    )
+    return answer.model_dump(mode="json")
 
 
 @router.get("/reconciliation")

@@ -57,12 +57,17 @@ def test_no_action_is_a_whole_service() -> None:
             assert "*" not in action or name == "DataKey", f"{name} allows {action}"
 
 
-def test_history_and_files_are_not_deleted_by_any_function() -> None:
+def test_history_and_files_are_deleted_by_nobody_but_to_forget_a_case() -> None:
     for name, statement in statements():
         actions = set(many(statement["Action"]))
-        assert not actions & {"s3:DeleteObject", "s3:DeleteObjectVersion", "dynamodb:Scan"}, name
-        if "dynamodb:DeleteItem" in actions:
-            assert name == "KeepClaims"
+        assert not actions & {"s3:DeleteObject", "dynamodb:Scan"}, name
+        if "s3:DeleteObjectVersion" in actions:
+            assert name == "ServeDeskFunctionRole"
+        if "dynamodb:DeleteItem" in actions and name != "KeepClaims":
+            assert name == "ServeDeskFunctionRole"
+            # A conversation's row, which says that a case belongs to it; never a row of a case.
+            keys = statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+            assert keys == ["*#thread#*"]
 
 
 def test_roles_hold_two_policies_of_aws_and_not_too_many() -> None:
@@ -103,6 +108,16 @@ def test_roles_hold_two_policies_of_aws_and_not_too_many() -> None:
             {"RequestItems": {"cases": {"Keys": []}}},
             [("dynamodb:BatchGetItem", f"arn:aws:dynamodb:{WHERE}:table/cases")],
         ),
+        (
+            "s3",
+            "DeleteObjects",
+            {"Bucket": "files", "Delete": {"Objects": [{"Key": "a", "VersionId": "1"}, {"Key": "b"}]}},
+            [
+                ("s3:DeleteObjectVersion", "arn:aws:s3:::files/a"),
+                ("s3:DeleteObject", "arn:aws:s3:::files/b"),
+            ],
+        ),
+        ("s3", "ListObjectVersions", {"Bucket": "files"}, [("s3:ListBucketVersions", "arn:aws:s3:::files")]),
         ("s3", "HeadObject", {"Bucket": "files", "Key": "a/b"}, [("s3:GetObject", "arn:aws:s3:::files/a/b")]),
         ("s3", "ListObjectsV2", {"Bucket": "files"}, [("s3:ListBucket", "arn:aws:s3:::files")]),
         (
@@ -137,3 +152,10 @@ def test_what_a_call_needs(
 )
 def test_a_statement_allows_its_actions_on_its_resources(action: str, resource: str, allowed: bool) -> None:
     assert Statement(("s3:Get*",), ("arn:aws:s3:::files/cases/*",)).allows(action, resource) == allowed
+
+
+def test_a_statement_may_be_bounded_to_some_partitions() -> None:
+    bounded = Statement(("dynamodb:DeleteItem",), ("*",), ("*#thread#*",))
+    assert bounded.allows("dynamodb:DeleteItem", "t", "default#thread#ab")
+    assert not bounded.allows("dynamodb:DeleteItem", "t", "default#c-1")
+    assert not bounded.allows("dynamodb:DeleteItem", "t")

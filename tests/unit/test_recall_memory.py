@@ -9,8 +9,9 @@ import pytest
 from countersign.approvals import Person
 from countersign.clock import instant
 from countersign.decisions import DecisionBody
+from countersign.memory import RECALLED
 from countersign.models import CaseFile, CaseRef
-from functions.recall_memory.app import RECALLED, handler
+from functions.recall_memory.app import handler
 from tests.unit.stores import DRAFT, NOW, REF, TERMS, Context, Stores, case_file
 
 EVENT = json.loads((Path(__file__).parents[2] / "events/recall_memory/thread.json").read_text())

@@ -58,6 +58,7 @@ FOR_READERS = {
     ("GET", "/failures"),
     ("POST", "/failures/redrive"),
     ("POST", "/cases/{case_id}/redrive"),
+    ("POST", "/cases/{case_id}/forget"),
     ("GET", "/reconciliation"),
     ("POST", "/reconciliation/repairs"),
     ("POST", "/reconciliation/events"),

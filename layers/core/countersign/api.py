@@ -69,10 +69,14 @@ class Ignored(Body):
 
 
 class CaseLine(Body):
-    """`forgotten_at` is when the case's text was erased on request; it has no subject then."""
+    """`waiting_for` is what a parked case waits for, None in any other status.
+
+    `forgotten_at` is when the case's text was erased on request; it has no subject then.
+    """
 
     case_id: str
     status: CaseStatus
+    waiting_for: Literal["budget", "slot"] | None
     source: str
     subject: str
     created_at: str

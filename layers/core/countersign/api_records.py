@@ -43,6 +43,19 @@ class Reconciliation(Body):
     cursor: str | None
 
 
+class ForgottenCase(Body):
+    """`erased` counts the objects that went, each version for itself, in this call.
+
+    `recalled_by` are the cases that were given this one's answer. It is gone from what they remember; what
+    they wrote themselves may quote it, and is forgotten with them.
+    """
+
+    case_id: str
+    forgotten_at: str
+    erased: int
+    recalled_by: list[str]
+
+
 class RepairBody(Body):
     case_ids: list[Annotated[str, Field(max_length=80)]] = Field(min_length=1, max_length=25)
 

@@ -35,7 +35,7 @@ class CaseFiles:
 
     def create(self, file: CaseFile) -> bool:
         """Stores the first version; False where the case already has a file, which then stays."""
-        return self.put_once(_key(file.ref), canonical_json(file))
+        return self.put_once(file_key(file.ref), canonical_json(file))
 
     def read(self, ref: CaseRef) -> CaseFile:
         """Raises CaseFileMissing."""
@@ -93,6 +93,34 @@ class CaseFiles:
             raise
         return True
 
+    def replace(self, key: str, body: bytes) -> None:
+        """Puts another object in the place of one, whatever it is."""
+        self._s3.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType="application/json")
+
+    def erase(self, prefix: str) -> int:
+        """Erases every version of every object under a prefix; returns how many. Raises StoreConflict."""
+        return self._erase(prefix, lambda _: True)
+
+    def erase_old_versions(self, key: str) -> int:
+        """Erases what an object was before; returns how many versions. Raises StoreConflict."""
+        return self._erase(key, lambda version: version["Key"] == key and not version["IsLatest"])
+
+    def _erase(self, prefix: str, chosen: Callable[[Any], bool]) -> int:
+        erased = 0
+        listing = self._s3.get_paginator("list_object_versions")
+        for page in listing.paginate(Bucket=self._bucket, Prefix=prefix):
+            found: list[Any] = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            doomed: Any = [
+                {name: each[name] for name in ("Key", "VersionId")} for each in filter(chosen, found)
+            ]
+            if not doomed:
+                continue
+            answer = self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": doomed, "Quiet": True})
+            if errors := answer.get("Errors"):
+                raise StoreConflict(f"{len(errors)} objects under {prefix} could not be erased")
+            erased += len(doomed)
+        return erased
+
     def get_model[M: BaseModel](self, key: str, model: type[M]) -> M:
         """Raises CaseFileMissing."""
         return model.model_validate_json(self.get(key))
@@ -112,7 +140,7 @@ class CaseFiles:
         return found, answer["IsTruncated"]
 
     def _read(self, ref: CaseRef) -> tuple[CaseFile, str]:
-        body, etag = self._get(_key(ref))
+        body, etag = self._get(file_key(ref))
         return CaseFile.model_validate_json(body), etag
 
     def _get(self, key: str) -> tuple[bytes, str]:
@@ -128,7 +156,7 @@ class CaseFiles:
         try:
             self._s3.put_object(
                 Bucket=self._bucket,
-                Key=_key(ref),
+                Key=file_key(ref),
                 Body=canonical_json(file),
                 ContentType="application/json",
                 IfMatch=etag,
@@ -143,8 +171,8 @@ class CaseFiles:
 class Step:
     """One paid step of a case: `done` is the record of an earlier run, or None.
 
-    Look at `done` before paying, pay inside `paying` no more than `left_usd`; `finish` writes the result once.
-    Where another run of the same step was faster, its record stands and is returned.
+    Look at `done` before paying, pay inside `paying` no more than `left_usd`; `finish` writes the result
+    once. Where another run of the same step was faster, its record stands and is returned.
     """
 
     def __init__(
@@ -284,7 +312,11 @@ def events_prefix(tenant: str) -> str:
 
 
 def agent_trace_key(ref: CaseRef, round_number: int) -> str:
-    return f"{ref.prefix}/agent/{round_number}.json"
+    return f"{agent_traces_prefix(ref)}{round_number}.json"
+
+
+def agent_traces_prefix(ref: CaseRef) -> str:
+    return f"{ref.prefix}/agent/"
 
 
 def proposal_key(ref: CaseRef, approval_id: str, sha256: str) -> str:
@@ -300,7 +332,7 @@ def signed_key(ref: CaseRef, approval_id: str, sha256: str) -> str:
     return f"{ref.prefix}/signed/{approval_id}.{sha256}.json"
 
 
-def _key(ref: CaseRef) -> str:
+def file_key(ref: CaseRef) -> str:
     return f"{ref.prefix}/case.json"
 
 

@@ -8,6 +8,7 @@ CountersignError
 │   ├── NotFound                        404  no such source, case or approval for this tenant
 │   ├── AlreadyDecided                  409  somebody decided first
 │   ├── StaleCard                       409  the card shown is not the one that waits now
+│   ├── CaseNotEnded                    409  only a case that has ended can be forgotten
 │   ├── NotRedrivable                   409  the case has not failed, or its execution has not ended
 │   ├── ApprovalExpired                 410  the deadline has passed
 │   ├── BodyTooLarge                    413  over 1 MiB
@@ -20,8 +21,8 @@ CountersignError
 │   ├── ModelOutputInvalid              twice no answer that fits the schema; goes to a person
 │   ├── KnowledgeUnavailable            retrieval failed; retried by ASL
 │   ├── StoreConflict                   a concurrent writer won too often; retried by ASL
-│   ├── BudgetExhausted                 too little is left of what the case holds or of the day; it reserves or parks
-│   ├── BudgetTooSmall                  a whole day's cap would not pay for what the case needs; goes to a person
+│   ├── BudgetExhausted                 too little is left of the case's hold or of the day: more, or parked
+│   ├── BudgetTooSmall                  a whole day's cap would not pay for it; goes to a person
 │   ├── SlotsTaken                      as many cases of the tenant draft as may; the case is parked
 │   ├── CaseFileMissing                 a case without its file: our own fault
 │   ├── ApprovalMissing                 a task answered for an approval that does not exist: our own fault
@@ -95,6 +96,11 @@ class AlreadyDecided(RequestRejected):
 class StaleCard(RequestRejected):
     status = 409
     code = "stale_card"
+
+
+class CaseNotEnded(RequestRejected):
+    status = 409
+    code = "case_not_ended"
 
 
 class NotRedrivable(RequestRejected):

@@ -121,7 +121,8 @@ class IntakeDesk:
         except (BotoCoreError, ClientError, CaseFileMissing) as error:
             raise IntakeUnavailable("the event cannot be stored now") from error
         other_body = remembered["body_sha256"] != raw.body_sha256
-        return Receipt(remembered["case_id"], duplicate=other_body or not ran, other_body=other_body)
+        duplicate = other_body or not ran or "forgotten" in remembered
+        return Receipt(remembered["case_id"], duplicate=duplicate, other_body=other_body)
 
     def _verify(self, source: Source, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
         """Raises SignatureRejected, SecretsUnavailable. The secret may have changed since it was read."""
@@ -148,6 +149,9 @@ class IntakeDesk:
         if not self._files.put_once(key, canonical_json(raw)):
             # An earlier run ended before its claim did, or a sender used one unsigned id for two events.
             raw = self._files.get_model(key, RawEvent)
+        kept = {"case_id": ref.case_id, "body_sha256": raw.body_sha256}
+        if raw.forgotten is not None:
+            return kept | {"forgotten": "yes"}
         # Again for a case that is queued already: its execution starts once, whatever is queued.
         self._queue.send(
             Intake(
@@ -157,7 +161,7 @@ class IntakeDesk:
                 received_at=raw.received_at,
             )
         )
-        return {"case_id": ref.case_id, "body_sha256": raw.body_sha256}
+        return kept
 
 
 def derive_case_id(tenant: str, source: str, key: str) -> str:

@@ -159,6 +159,15 @@ class Ledger:
             }
         }
 
+    def put_row(self, pk: str, sk: str, values: Mapping[str, Any]) -> Item:
+        """Writes a row that a module of its own keeps, or writes it anew."""
+        return {"Put": {"TableName": self._table, "Item": to_item({"pk": pk, "sk": sk, **values})}}
+
+    def delete_memory(self, ref: CaseRef, thread: str) -> None:
+        """Takes a case out of its thread: the one row of this table that is ever deleted."""
+        key = to_item({"pk": _thread_pk(ref.tenant, thread), "sk": ref.case_id})
+        self._db.delete_item(TableName=self._table, Key=key)
+
     def commit(self, writes: Iterable[Item]) -> None:
         """Runs one write, or several as a transaction.
 
@@ -259,6 +268,10 @@ class Ledger:
             else:
                 approvals.append(read_approval(ref, row))
         return head, sorted(events, key=lambda e: e.at), sorted(approvals, key=lambda a: a.round)
+
+    def rows(self, pk: str) -> list[Item]:
+        """All rows of a partition that a module of its own keeps, read consistently."""
+        return self._query(KeyConditionExpression="pk = :pk", values={":pk": pk}, ConsistentRead=True)
 
     def thread(self, tenant: str, thread: str, limit: int) -> list[str]:
         """The ids of a conversation's closed cases, newest first. `thread` is `Request.thread_key`."""

@@ -112,7 +112,8 @@ class RawEvent(Record):
     """An event as it came: the body's exact text, and the headers that say how to read it, no secret one.
 
     `reply_url` is where the operator had the source's replies sent to when it came, None where the event
-    itself says where its reply goes.
+    itself says where its reply goes. `forgotten` is the SHA-256 of a body that was erased on request; then
+    there is no text in it any more.
     """
 
     source: str
@@ -120,10 +121,11 @@ class RawEvent(Record):
     headers: dict[str, str]
     body: str
     reply_url: str | None = None
+    forgotten: str | None = None
 
     @property
     def body_sha256(self) -> str:
-        return sha256_hex(self.body)
+        return self.forgotten or sha256_hex(self.body)
 
 
 class Intake(OfCase):
@@ -349,6 +351,7 @@ class LedgerEvent(Record):
 class CaseHead(OfCase):
     """The row a list of cases shows.
 
+    `forgotten_at` is when its text was erased on request, None where it was not, or only by age.
     `waiting_for` says why a case is parked, and nothing in another status; `failed_in` is the state, or
     `execution`, in which a run last failed.
     """
@@ -361,6 +364,7 @@ class CaseHead(OfCase):
     approval_id: str | None = None
     outcome: str | None = None
     failed_in: str | None = None
+    forgotten_at: str | None = None
     waiting_for: Literal["budget", "slot"] | None = None
     run: int = 1
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from countersign.case_file import CaseFiles, raw_key
 from countersign.decisions import Terms
 from countersign.endings import FINAL
-from countersign.errors import ConfigurationError, RequestRejected
+from countersign.errors import CaseFileMissing, ConfigurationError, RequestRejected
 from countersign.ledger import Ledger, Rejected
 from countersign.models import CaseFile, CaseHead, CaseRef, CaseStatus, LedgerEvent, RawEvent, Request, Risk
 from countersign.policies import load_policy
@@ -48,6 +48,8 @@ class Opener:
         accepted the event, StoreConflict.
         """
         raw = self._files.get_model(raw_key(ref), RawEvent)
+        if raw.forgotten is not None:
+            raise CaseFileMissing(f"the text of case {ref.case_id} was erased on request")
         file = CaseFile(tenant=ref.tenant, case_id=ref.case_id, request=self._read(raw, source))
         if not self._files.create(file):
             # What was read first stands, whatever the source's file says by now.
