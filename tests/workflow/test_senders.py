@@ -56,6 +56,7 @@ def test_a_reply_to_a_fixed_address_is_signed_with_its_own_secret(
     assert desk.card(case_id)["destination"] == {
         "channel": "callback",
         "address": desk.app.outbox.replies_url,
+        "off_since": None,
     }
     approve(desk, case_id)
     (sent,) = desk.app.outbox.sent
@@ -81,6 +82,7 @@ def test_a_mention_in_slack_is_answered_in_its_thread(desk: Desk) -> None:
     assert desk.card(case_id)["destination"] == {
         "channel": "slack_thread",
         "address": "C0LAN2Q65/1793611799.000200",
+        "off_since": None,
     }
     card = approve(desk, case_id)
     (message,) = desk.app.outbox.messages
