@@ -34,6 +34,7 @@ _CHANNELS = {
     "callback": "callback",
     "github_issue": "comment on the GitHub issue",
     "github_discussion": "comment in the GitHub discussion",
+    "slack_thread": "message in the Slack thread",
 }
 
 
@@ -52,7 +53,7 @@ def case_list(cases: Sequence[Json]) -> RenderableType:
             status_text(case["status"]),
             one_line(case["source"]),
             age(case["created_at"]),
-            one_line(case["subject"]),
+            _subject(case),
         )
     return table
 
@@ -72,6 +73,20 @@ def destination_list(destinations: Sequence[Json]) -> RenderableType:
             one_line(each["address"]),
         )
     return table
+
+
+def lease_list(leases: Sequence[Json]) -> RenderableType:
+    """The table of `countersign limits`: the cases that draft."""
+    table = listing("case", "slot until", "reserved")
+    for lease in leases:
+        reserved = lease["reserved_usd"]
+        table.add_row(short_id(lease["case_id"]), lease["expires_at"], f"${reserved}" if reserved else "")
+    return table
+
+
+def _subject(case: Json) -> Text:
+    """The subject of a case; what was erased on request says so."""
+    return Text("(forgotten)", style="quiet") if case.get("forgotten_at") else Text(one_line(case["subject"]))
 
 
 def approval_list(approvals: Sequence[Json]) -> RenderableType:

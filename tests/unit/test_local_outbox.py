@@ -152,3 +152,60 @@ def test_the_page_is_json_to_whoever_asks_for_that(github: Client) -> None:
     assert (sent["method"], sent["path"], sent["body"]) == ("POST", COMMENTS, {"body": "Ten times."})
     assert sent["answer"]["status"] == 201
     assert "ghp_token" not in shown.text
+
+
+SLACK = "/slack/api/chat.postMessage"
+BOT = {"Authorization": "Bearer xoxb-token"}
+MESSAGE = {"channel": "C0LAN2Q65", "thread_ts": "1793611799.000200", "text": "Ten times."}
+THREAD = {"channel": "C0LAN2Q65", "ts": "1793611799.000200"}
+
+
+def replies(github: Client, **query: Any) -> Any:
+    return github.get("/slack/api/conversations.replies", query_string=THREAD | query, headers=BOT).json
+
+
+def test_a_message_to_slack_is_kept_and_found_with_its_metadata(outbox: Outbox, github: Client) -> None:
+    metadata = {"event_type": "countersign_reply", "event_payload": {"delivery_id": "c-1-a1"}}
+    for text in ("Ten times.", "And then?", "Then a person looks."):
+        posted = github.post(SLACK, json=MESSAGE | {"text": text, "metadata": metadata}, headers=BOT)
+        assert (posted.status_code, posted.json["ok"]) == (200, True)  # type: ignore[index]
+    github.post(SLACK, json=MESSAGE | {"thread_ts": "1793611800.000100"}, headers=BOT)
+    assert [message.text for message in outbox.messages][:2] == ["Ten times.", "And then?"]
+    first = replies(github, limit=2, include_all_metadata="true")
+    assert [each["text"] for each in first["messages"][1:]] == ["Ten times.", "And then?"]
+    assert first["messages"][1]["metadata"] == metadata
+    cursor = first["response_metadata"]["next_cursor"]
+    rest = replies(github, limit=2, cursor=cursor)
+    assert [each["text"] for each in rest["messages"][1:]] == ["Then a person looks."]
+    assert "metadata" not in rest["messages"][1]
+    assert not rest["response_metadata"]["next_cursor"]
+    assert replies(github, oldest="9999999999")["messages"][1:] == []
+    assert "Ten times." in github.get("/", headers={"Accept": "text/html"}).text
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        ({"path": SLACK, "json": MESSAGE}, "not_authed"),
+        ({"path": SLACK, "json": MESSAGE, "headers": TOKEN}, "invalid_auth"),
+        ({"path": SLACK, "data": b"{", "headers": BOT}, "invalid_json"),
+        ({"path": SLACK, "json": MESSAGE | {"channel": "#general"}, "headers": BOT}, "channel_not_found"),
+        ({"path": SLACK, "json": MESSAGE | {"thread_ts": "now"}, "headers": BOT}, "thread_not_found"),
+        ({"path": SLACK, "json": MESSAGE | {"text": " "}, "headers": BOT}, "no_text"),
+        ({"path": SLACK, "json": MESSAGE | {"text": "x" * 40_001}, "headers": BOT}, "msg_too_long"),
+        ({"path": "/slack/api/chat.delete", "json": MESSAGE, "headers": BOT}, "unknown_method"),
+    ],
+)
+def test_mistakes_are_answered_as_slack_does(
+    outbox: Outbox, github: Client, request_: dict[str, Any], error: str
+) -> None:
+    answer = github.open(method="POST", **request_)
+    assert (answer.status_code, answer.json) == (200, {"ok": False, "error": error})
+    assert outbox.messages == []
+
+
+def test_an_answer_can_be_lost_after_the_work_is_done(outbox: Outbox, github: Client) -> None:
+    outbox.lose_next_answer(502)
+    assert github.post(SLACK, json=MESSAGE, headers=BOT).status_code == 502
+    assert github.post(SLACK, json=MESSAGE, headers=BOT).status_code == 200
+    assert len(outbox.messages) == 2

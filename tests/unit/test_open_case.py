@@ -13,7 +13,7 @@ from countersign.models import CaseStatus, RawEvent, canonical_json, sha256_hex
 from countersign.opening import Opener
 from countersign.sources import load_source
 from functions.open_case.app import handler
-from tests.unit.senders import GITHUB_API, ROOT, SOURCES, changed, sample
+from tests.unit.senders import GITHUB_API, REPLY_URL, ROOT, SOURCES, changed, sample
 from tests.unit.stores import CASE, REF, Context, Stores
 
 FIRST, REDRIVEN = (
@@ -33,7 +33,7 @@ def opener(stores: Stores, sources: Path = SOURCES) -> Opener:
     )
 
 
-def keep(stores: Stores, event: dict[str, Any] | None = None) -> RawEvent:
+def keep(stores: Stores, event: dict[str, Any] | None = None, reply_url: str | None = None) -> RawEvent:
     """The raw event as Receive Webhook keeps it."""
     event = event or changed(sample("webhook_case_opened"), text=TEXT)
     name = event["pathParameters"]["source"]
@@ -42,9 +42,17 @@ def keep(stores: Stores, event: dict[str, Any] | None = None) -> RawEvent:
         received_at=RECEIVED,
         headers=load_source(name, SOURCES).kept_headers(event["headers"]),
         body=event["body"],
+        reply_url=reply_url,
     )
     assert stores.files.put_once(raw_key(REF), canonical_json(raw))
     return raw
+
+
+def test_a_reply_goes_where_it_was_to_go_when_the_event_came(stores: Stores) -> None:
+    keep(stores, sample("stripe_dispute_created"), REPLY_URL)
+    handler({**FIRST, "source": "stripe"}, Context(), opener(stores))
+    destination = stores.files.read(REF).request.destination
+    assert (destination.channel, destination.address, destination.source) == ("callback", REPLY_URL, "stripe")
 
 
 def test_a_case_is_opened_with_what_the_sender_wrote(stores: Stores) -> None:

@@ -65,6 +65,12 @@ class Ignored(Body):
     reason: str
 
 
+class Challenge(Body):
+    """What a sender that tries the address is shown: its own token."""
+
+    challenge: str
+
+
 # Cases
 
 

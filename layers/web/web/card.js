@@ -11,6 +11,7 @@ const CHANNELS = {
   callback: "Callback address of the sender",
   github_issue: "Comment on a GitHub issue",
   github_discussion: "Reply in a GitHub discussion",
+  slack_thread: "Message in a thread of Slack",
 };
 
 const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
