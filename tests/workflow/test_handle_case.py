@@ -233,17 +233,6 @@ def test_a_delivery_that_fails_is_tried_again_by_the_schedule(desk: Desk) -> Non
     assert 1_800 <= waits[2] + 1 <= 1_985
 
 
-def test_a_delivery_nobody_takes_fails_after_ten_attempts(desk: Desk) -> None:
-    desk.listener.answers = [(500, {})] * 10
-    case_id = desk.send(ASKED)
-    desk.waiting(case_id)
-    desk.decide(case_id, "approve")
-    case = desk.until_status(case_id, "failed", days=5)
-    assert len(desk.listener.received) == 10
-    assert case["outcome"] == "DeliveryFailed"
-    assert desk.execution(case_id)["status"] == "FAILED"
-
-
 def test_a_delivery_that_crashes_goes_to_the_dead_letters_and_the_case_fails(desk: Desk) -> None:
     def crash(moment: str, function: str, service: str, operation: str, params: object) -> Crash | None:
         return Crash() if function == "deliver_reply" and moment == "before" else None
