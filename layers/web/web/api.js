@@ -41,5 +41,11 @@ const segment = encodeURIComponent;
 export const approvals = async (status) => (await call(`/approvals?status=${segment(status)}`)).approvals ?? [];
 export const approval = (id) => call(`/approvals/${segment(id)}`);
 export const decide = (id, decision) => call(`/approvals/${segment(id)}/decision`, decision);
+export const failures = () => call("/failures?limit=100");
+/** `which` is {ids} of at most 100, or {all: true} with the cursor of the page before. */
+export const redrive = (which) => call("/failures/redrive", which);
+export const destinations = () => call("/destinations?limit=100");
+export const turnOn = (id) => call(`/destinations/${segment(id)}/on`, {});
+export const limits = () => call("/limits");
 export const theCase = (id) => call(`/cases/${segment(id)}`);
 export const cases = async (status) => (await call(`/cases?status=${segment(status)}&limit=100`)).cases ?? [];

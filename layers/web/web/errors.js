@@ -3,6 +3,15 @@ import { absolute } from "./clock.js";
 
 const PAST = { approve: "approved", edit: "edited and approved", respond: "sent back", reject: "rejected" };
 
+/** One sentence for a call of the desk that failed with an `ApiError`. */
+export function deskSentence(error) {
+  if (error.status === 403) return `The desk is for operators. ${capital(error.message || "You are not one")}.`;
+  if (error.status === 404) return "There is no such thing any more. Please refresh.";
+  return sentence(error);
+}
+
+const capital = (words) => words.charAt(0).toUpperCase() + words.slice(1).replace(/\.$/, "");
+
 /** One sentence for a call that failed with an `ApiError`. */
 export function sentence(error) {
   const { status, body, message } = error;

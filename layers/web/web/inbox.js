@@ -3,6 +3,7 @@ import * as api from "./api.js";
 import { cardNode, isOpen } from "./card.js";
 import { tick } from "./clock.js";
 import { ask, dismiss } from "./decide.js";
+import { leaveDesk, moveInDesk, showDesk } from "./desk.js";
 import { byId, element } from "./dom.js";
 import { openPassage } from "./draft.js";
 import { sentence } from "./errors.js";
@@ -18,9 +19,12 @@ let openId = null;
 let card = null;
 let known = null;
 
+const VIEWS = ["pending", "decided", "desk"];
+
 function route() {
   const fragment = new URLSearchParams(location.hash.slice(1));
-  return { view: fragment.get("view") === "decided" ? "decided" : "pending", id: fragment.get("approval") };
+  const named = fragment.get("view");
+  return { view: VIEWS.includes(named) ? named : "pending", id: fragment.get("approval") };
 }
 
 /** One sentence above the card. `button` is {label, act} or null. */
@@ -53,6 +57,14 @@ function showCount(count) {
 async function refresh() {
   const shown = view;
   const pending = await api.approvals("pending");
+  if (shown === "desk" && view === "desk") {
+    // The desk is not asked for again and again; how much waits for approval is.
+    showCount(pending.length);
+    const text = JSON.stringify(pending);
+    if (text === known) return false;
+    known = text;
+    return true;
+  }
   const approvals =
     shown === "pending" ? pending : [...(await api.approvals("decided")), ...(await api.approvals("expired"))];
   if (shown === "pending") {
@@ -171,6 +183,10 @@ async function settled(id, words, tone) {
 function follow() {
   const wanted = route();
   dismiss();
+  const atDesk = wanted.view === "desk";
+  byId("inbox").classList.toggle("at-desk", atDesk);
+  byId("card").hidden = !(byId("desk").hidden = !atDesk);
+  if (view === "desk" && !atDesk) leaveDesk();
   if (wanted.view !== view || known === null) {
     view = wanted.view;
     known = null;
@@ -178,11 +194,14 @@ function follow() {
     byId("rows-empty").textContent = "Loading…";
     poll.soon();
   }
-  for (const name of ["pending", "decided"]) {
+  for (const name of VIEWS) {
     if (name === view) byId(`tab-${name}`).setAttribute("aria-current", "page");
     else byId(`tab-${name}`).removeAttribute("aria-current");
   }
-  if (wanted.id) show(wanted.id);
+  if (atDesk) {
+    close();
+    showDesk();
+  } else if (wanted.id) show(wanted.id);
   else close();
 }
 
@@ -204,6 +223,7 @@ session.onSignedOut((reason) => {
   // Nobody's text stays on the screen of someone who is not signed in.
   known = card = openId = null;
   byId("card").replaceChildren();
+  leaveDesk();
   clearNotice();
   list.showRows([], view, sources);
   byId("sign-in-reason").textContent = reason && hasUnsent() ? `${reason} What you typed is kept.` : reason;
@@ -227,7 +247,8 @@ byId("sign-out").addEventListener("click", () => {
 });
 byId("refresh").addEventListener("click", () => {
   poll.soon();
-  if (openId) show(openId);
+  if (view === "desk") showDesk();
+  else if (openId) show(openId);
 });
 byId("skip").addEventListener("click", (event) => {
   event.preventDefault();
@@ -245,6 +266,7 @@ window.addEventListener("beforeunload", (event) => {
 setInterval(tick, 20_000);
 listenToKeys({
   move(step) {
+    if (view === "desk") return moveInDesk(step);
     const link = list.neighbour(step, openId);
     if (!link) return;
     // On a narrow screen the list is hidden behind the card: then moving means opening.

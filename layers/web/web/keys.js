@@ -4,7 +4,8 @@ import { byId } from "./dom.js";
 const SETTING = "countersign.keys";
 const VERDICTS = { a: "approve", e: "edit", s: "respond", r: "reject" };
 
-const typing = (node) => node.closest?.("input, textarea, select, [contenteditable]") !== null;
+const typing = (node) =>
+  node.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable]") !== null;
 
 /** `actions` has move(step), choose(verdict), source(number) and back(). Keys alone can be switched off in the help. */
 export function listenToKeys(actions) {
