@@ -128,6 +128,8 @@ class _Sandbox:
             return self._handler
 
     def unload(self) -> None:
+        with self._lock:
+            self._handler = None
         for name in [name for name in list(sys.modules) if name.startswith(f"{self._module_name}.")]:
             del sys.modules[name]
 
@@ -277,7 +279,7 @@ class FunctionRunner:
             call.kill()
 
     def unload(self) -> None:
-        """Forget the imported functions."""
+        """Forget the imported functions: the next call of each is a cold start."""
         for sandbox in self._sandboxes.values():
             sandbox.unload()
 

@@ -241,6 +241,11 @@ class Stack:
         """Import every function now; the seconds each took."""
         return self._runner.warm()
 
+    def redeploy_functions(self) -> None:
+        """Let every function start cold again, with nothing cached, as new versions of them would."""
+        self._runner.unload()
+        forget_cached_values(self._runner.functions)
+
     def _start(self, resources: ExitStack) -> None:
         queues = Queues(self.clock)
         engine = Engine(

@@ -20,6 +20,8 @@ BACKOFF_S = (1, 5, 30, 60, 300, 300, 300, 300)
 """How long a sender waits before it sends again; a person is as patient."""
 PERIOD_S = 300.0
 """How often the sweep runs."""
+PERIODS_TO_RECONCILE = 4
+"""How many of them pass until somebody asks whether all is accounted for: what is younger may yet move."""
 PATIENCE = 400
 """Periods until something counts as stuck; the delivery schedule alone takes three days."""
 GOOD_ENDS = frozenset(ENDED) - {"failed"}
@@ -45,6 +47,7 @@ class Crew:
     decide: Decide = approve
     redriven: int = 0
     swept: int = 0
+    reconciled: int = 0
     told: list[int] = field(default_factory=list)
     """The statuses that the person's clicks were answered with."""
 
@@ -65,7 +68,7 @@ class Crew:
 
     def bring_to_an_end(self, case_id: str) -> str:
         """Whatever it takes, by everybody's ordinary means. The status it ended in; Stuck if it does not."""
-        for _ in range(PATIENCE):
+        for period in range(1, PATIENCE):
             status = self._settled_status(case_id)
             if status == "awaiting_approval" and self.decide_on(case_id):
                 continue
@@ -75,6 +78,8 @@ class Crew:
             if status in GOOD_ENDS and self.is_quiet(case_id):
                 return status
             self.sweep()
+            if period % PERIODS_TO_RECONCILE == 0:
+                self.reconcile()
         raise Stuck(f"{case_id} is {status}")
 
     def decide_on(self, case_id: str) -> bool:
@@ -98,41 +103,42 @@ class Crew:
         return self._get(f"/approvals/{case['approval_id']}") if case else None
 
     def click(self, approval_id: str, body: Json) -> Answer:
-        return self.desk.stack.request(
-            "POST",
-            f"/approvals/{approval_id}/decision",
-            headers={"content-type": "application/json"},
-            body=json.dumps(body).encode(),
-            token=self.desk.token,
-        )
+        return self._call("POST", f"/approvals/{approval_id}/decision", body)
 
     # The operator.
 
     def redrive(self, case_id: str) -> None:
-        """Runs a failed case again over the same case file."""
+        """Runs a failed case again over the same case file, its receiver being back."""
         self.redriven += 1
-        stack = self.desk.stack
-        answer = stack.request("POST", f"/cases/{case_id}/redrive", token=self.desk.token)
-        if answer.status < 300:
-            return
-        if answer.status != 404:
+        self.turn_destinations_on()
+        answer = self._call("POST", f"/cases/{case_id}/redrive")
+        if answer.status >= 300:  # an error, or somebody was faster: the case is looked at again
             self.pass_time(BACKOFF_S[0])
-            return
-        # Where there is no desk for it, as docs/operate.md says.
-        steps, first = stack.client("stepfunctions"), self.desk.execution(case_id)
-        run = 1 + len(executions(self.desk, case_id))
-        steps.start_execution(
-            stateMachineArn=stack.resource("HandleCase"),
-            name=f"{case_id}-r{run}",
-            input=json.dumps({**json.loads(first["input"]), "run": run}),
-        )
+
+    def reconcile(self) -> None:
+        """Puts back what was acknowledged and is not accounted for, as `countersign reconcile --repair`."""
+        self.reconciled += 1
+        account = self._call("GET", "/reconciliation")
+        lost = [each["case_id"] for each in account.json()["unaccounted"]] if account.status == 200 else []
+        if lost:
+            self._call("POST", "/reconciliation/repairs", {"case_ids": lost})
 
     def sweep(self) -> None:
         """Lets a period pass, and does what the schedule does then."""
         self.swept += 1
         self.pass_time(PERIOD_S)
-        with suppress(FunctionFailed):  # it runs again in five minutes
-            self.desk.stack.invoke("sweep_approvals", {"detail-type": "Scheduled Event"})
+        self.invoke("sweep_approvals", {"detail-type": "Scheduled Event"})
+
+    def invoke(self, function: str, event: Json) -> None:
+        """As a service of AWS does that will try again where it fails."""
+        with suppress(FunctionFailed):
+            self.desk.stack.invoke(function, event)
+
+    def turn_destinations_on(self) -> None:
+        """What answered that it is gone is back."""
+        listed = self._get("/destinations") or {"destinations": []}
+        for destination in listed["destinations"]:
+            self._call("POST", f"/destinations/{destination['id']}/on")
 
     # Time.
 
@@ -171,6 +177,15 @@ class Crew:
             return True
         return False
 
+    def _call(self, method: str, path: str, body: Json | None = None) -> Answer:
+        return self.desk.stack.request(
+            method,
+            path,
+            headers={"content-type": "application/json"} if body else {},
+            body=json.dumps(body).encode() if body else b"",
+            token=self.desk.token,
+        )
+
     def _get(self, path: str) -> Json | None:
-        answer = self.desk.stack.request("GET", path, token=self.desk.token)
+        answer = self._call("GET", path)
         return answer.json() if answer.status == 200 else None

@@ -50,6 +50,11 @@ class Kind(StrEnum):
     UNANSWERED = "it takes effect and no answer comes"
     REPEATED = "it takes effect, no answer comes, and the SDK sends it again"
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the call takes effect first."""
+        return self in {Kind.CRASH_AFTER, Kind.UNANSWERED}
+
     def strikes(self, call: Call) -> bool:
         """Whether this is another fault than one of the kinds before it."""
         if self is Kind.UNANSWERED:
@@ -74,7 +79,8 @@ class Fault:
 class Sabotage:
     """The faults of one stack's calls, struck in the order given, each once.
 
-    While `paused`, calls are neither counted nor struck: a test that only looks disturbs nothing.
+    `calls` are all so far, `answered` those that were not answered by an error: after the others nothing can
+    strike. While `paused`, calls are neither counted nor struck: a test that only looks disturbs nothing.
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -88,6 +94,7 @@ class Sabotage:
         self._numbers: Counter[tuple[str, str, str]] = Counter()
         self._since = 0
         self.calls: list[Call] = []
+        self.answered: set[Call] = set()
 
     @property
     def struck(self) -> int:
@@ -138,6 +145,8 @@ class Sabotage:
             self._numbers[kind] += 1
             self._since += 1
             self.calls.append(Call(*kind, self._numbers[kind]))
+        else:
+            self.answered.add(Call(*kind, self._numbers[kind]))
         fault = next((fault for fault in self._faults if not fault.struck), None)
         if fault is None:
             return None
@@ -148,8 +157,7 @@ class Sabotage:
         return self._error(fault, moment, call, params)
 
     def _error(self, fault: Fault, moment: Moment, call: Call, params: Any) -> BaseException | None:
-        early = fault.kind not in {Kind.CRASH_AFTER, Kind.UNANSWERED}
-        if early != (moment == "before"):
+        if fault.kind.is_late == (moment == "before"):
             return None
         fault.struck, self._since = True, 0
         if fault.kind in {Kind.CRASH_BEFORE, Kind.CRASH_AFTER}:

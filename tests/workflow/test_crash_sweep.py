@@ -21,12 +21,15 @@ from tests.workflow.audit import (
     audit_ending,
     audit_money,
     audit_queues,
+    micro_used,
     received_at,
 )
-from tests.workflow.conftest import Desk
+from tests.workflow.conftest import Desk, Json
 from tests.workflow.github_sender import GitHubSender
 from tests.workflow.recovery import Crew, Stuck
 from tests.workflow.sabotage import Call, Fault, Kind, Sabotage
+
+pytestmark = pytest.mark.timeout(3_600)  # as long as was asked for
 
 ASKED = "How often is delivery of a signed reply tried, and within how many hours?"
 DAY_S = 86_400
@@ -43,7 +46,8 @@ class Sweep:
     desk: Desk
     sabotage: Sabotage
     runs: Iterator[int] = field(default_factory=itertools.count)
-    costs: list[str] = field(default_factory=list)
+    cases: list[Json] = field(default_factory=list)
+    used_before: int = 0
     calls: int = 0
     faults: int = 0
     lost: int = 0
@@ -98,7 +102,7 @@ class Sweep:
             self.calls = max(self.calls, 0 if faults else len(self.sabotage.calls))
             self.faults += self.sabotage.struck
         with self.sabotage.paused():
-            self.costs.append(self.desk.case(case_id)["cost_usd"])
+            self.cases.append(self.desk.case(case_id))
             return [
                 *audit_ending(self.desk, case_id, ended="delivered"),
                 *audit(case_id),
@@ -116,7 +120,7 @@ class Sweep:
 
 @pytest.fixture
 def sweep(desk: Desk, record_property: Callable[[str, object], None]) -> Iterator[Sweep]:
-    sweep = Sweep(desk, Sabotage(desk.stack))
+    sweep = Sweep(desk, Sabotage(desk.stack), used_before=micro_used(desk))
     with sweep.sabotage.installed():
         # The tenant's first case makes calls that no later one makes.
         assert sweep.run([]) == []
@@ -133,15 +137,17 @@ def paid_again(calls: list[Call], fault: Fault) -> int:
     if paid is None:
         return 0
     kept = max(i for i, call in enumerate(mine) if call.operation == "PutObject")
-    took_effect = fault.kind not in {Kind.CRASH_BEFORE, Kind.REFUSED}
+    took_effect = fault.kind.is_late or fault.kind is Kind.REPEATED
     return int(paid < mine.index(fault.call) + took_effect <= kept)
 
 
-def chosen(calls: list[Call], kind: Kind, *, every: bool) -> list[Call]:
+def chosen(sabotage: Sabotage, kind: Kind, *, every: bool) -> list[Call]:
     """The calls that a kind of fault strikes. A refusal differs from a crash by how the function ends, so one
     in each function will do.
     """
-    fitting = [call for call in calls if kind.strikes(call)]
+    fitting = [call for call in sabotage.calls if kind.strikes(call)]
+    if kind.is_late:
+        return [call for call in fitting if call in sabotage.answered]
     if every or kind is not Kind.REFUSED:
         return fitting
     return list({call.function: call for call in fitting}.values())
@@ -152,7 +158,7 @@ def test_one_fault_at_every_call(sweep: Sweep, kind: Kind, pytestconfig: pytest.
     assert sweep.run([]) == []
     calls, paid = sweep.sabotage.calls, sweep.paid()
     broken = []
-    for call in chosen(calls, kind, every=pytestconfig.getoption("--crash-all")):
+    for call in chosen(sweep.sabotage, kind, every=pytestconfig.getoption("--crash-all")):
         fault = Fault(kind, call)
         found = sweep.run([fault])
         if not fault.struck:
@@ -160,25 +166,26 @@ def test_one_fault_at_every_call(sweep: Sweep, kind: Kind, pytestconfig: pytest.
         if (now := sweep.paid()) != paid + paid_again(calls, fault):
             found.append(f"called models {now} times instead of {paid + paid_again(calls, fault)}")
         broken += [f"{kind}, {call}: the case {each}" for each in found]
-    assert broken == []
-    assert [*audit_claims(sweep.desk), *audit_money(sweep.desk, sweep.costs)] == []
+    assert not broken, "\n".join(broken)
+    assert [*audit_claims(sweep.desk), *audit_money(sweep.desk, sweep.cases, sweep.used_before)] == []
 
 
 def test_two_faults(sweep: Sweep, pytestconfig: pytest.Config) -> None:
     """The second may strike what repairs the first: a retry, a redelivery, the sweep, a redrive."""
     draw = random.Random(pytestconfig.getoption("--crash-seed"))
     assert sweep.run([]) == []
-    calls = sweep.sabotage.calls
+    possible = {kind: chosen(sweep.sabotage, kind, every=True) for kind in Kind}
     broken = []
     for _ in range(pytestconfig.getoption("--crash-pairs")):
-        first = Fault(kind := draw.choice(list(Kind)), draw.choice([c for c in calls if kind.strikes(c)]))
+        kind = draw.choice(list(Kind))
+        first = Fault(kind, draw.choice(possible[kind]))
         second = Fault(draw.choice([Kind.CRASH_BEFORE, Kind.CRASH_AFTER]), after=draw.randint(1, FURTHEST))
         broken += [
             f"{first.kind}, {first.call}, then {second.kind}, {second.after} calls on: the case {each}"
             for each in sweep.run([first, second])
         ]
-    assert broken == []
-    assert [*audit_claims(sweep.desk), *audit_money(sweep.desk, sweep.costs)] == []
+    assert not broken, "\n".join(broken)
+    assert [*audit_claims(sweep.desk), *audit_money(sweep.desk, sweep.cases, sweep.used_before)] == []
 
 
 def test_a_comment_on_github_is_posted_once(sweep: Sweep, pytestconfig: pytest.Config) -> None:
@@ -193,4 +200,4 @@ def test_a_comment_on_github_is_posted_once(sweep: Sweep, pytestconfig: pytest.C
         if kind.strikes(call)
         for each in sweep.run_github([Fault(kind, call)])
     ]
-    assert broken == []
+    assert not broken, "\n".join(broken)
