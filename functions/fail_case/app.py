@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from countersign import clock, deployment
+from countersign.budgets import Holds
 from countersign.endings import Failure, fail_case
 from countersign.ledger import Ledger
 from countersign.models import CaseRef
@@ -16,10 +17,13 @@ ENDED = "Step Functions Execution Status Change"
 
 
 @observed
-def handler(event: dict[str, Any], context: LambdaContext, ledger: Ledger | None = None) -> dict[str, Any]:
+def handler(
+    event: dict[str, Any], context: LambdaContext, ledger: Ledger | None = None, holds: Holds | None = None
+) -> dict[str, Any]:
     """Takes tenant, case_id, state, error; or EventBridge's event of an execution. Returns the status."""
+    ledger, holds = ledger or deployment.ledger(), holds or deployment.holds()
     ref, failure = read_failure(event)
-    status = fail_case(ledger or deployment.ledger(), ref, failure, clock.now_text())
+    status = fail_case(ledger, holds, ref, failure, clock.now())
     return {"case_id": ref.case_id, "status": status.value if status else "unknown"}
 
 

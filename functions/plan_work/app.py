@@ -8,10 +8,12 @@ from countersign.case_file import CaseFiles
 from countersign.models import CaseFile, CaseRef, ModelCall, Plan
 from countersign.observability import LambdaContext, observed
 from countersign.settings import settings
+from countersign.spending import Attempt, Hold
+from countersign_llm.allowance import Allowance
 from countersign_llm.model import ModelConfig, make_model
 from countersign_llm.roles import plan
 
-type Planner = Callable[[CaseFile], tuple[Plan, list[ModelCall]]]
+type Planner = Callable[[CaseFile, Allowance], tuple[Plan, list[ModelCall]]]
 
 
 @observed
@@ -21,14 +23,15 @@ def handler(
     files: CaseFiles | None = None,
     planner: Planner | None = None,
 ) -> dict[str, Any]:
-    """Takes tenant, case_id; returns the number of steps and the risk."""
+    """Takes tenant, case_id, reservation, attempt; returns the number of steps and the risk."""
     files, planner = files or deployment.case_files(), planner or ask_model
     ref = CaseRef(tenant=event["tenant"], case_id=event["case_id"])
-    step = files.step(ref, "Plan Work", 0)
+    step = files.step(ref, "Plan Work", 0, Attempt.read(event["attempt"]))
     if step.done is not None:
         return step.done.detail
     with step.paying():
-        work, calls = planner(step.file)
+        allowance = Allowance(step.left_usd(Hold.model_validate(event["reservation"])))
+        work, calls = planner(step.file, allowance)
     return step.finish(
         lambda file: file.model_copy(update={"plan": work}),
         {"steps": len(work.steps), "risk": work.risk},
@@ -36,5 +39,6 @@ def handler(
     ).detail
 
 
-def ask_model(file: CaseFile) -> tuple[Plan, list[ModelCall]]:
-    return plan(make_model(ModelConfig(model_id=settings().model_id)), file.request, file.memory)
+def ask_model(file: CaseFile, allowance: Allowance) -> tuple[Plan, list[ModelCall]]:
+    model = make_model(ModelConfig(model_id=settings().model_id))
+    return plan(model, file.request, file.memory, allowance=allowance)

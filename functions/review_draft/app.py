@@ -16,13 +16,15 @@ from countersign.models import CaseFile, CaseRef, Draft, ModelCall, Review
 from countersign.observability import LambdaContext, observed
 from countersign.policies import Policy, load_policy
 from countersign.settings import settings
+from countersign.spending import Attempt, Hold
 from countersign_knowledge.grounding import findings, ground
 from countersign_llm import roles
+from countersign_llm.allowance import Allowance
 from countersign_llm.model import ModelConfig, make_model
 from countersign_llm.reviewing import conclude
 from countersign_llm.schemas import DraftReview
 
-type Reviewer = Callable[[CaseFile, Draft], tuple[DraftReview, list[ModelCall]]]
+type Reviewer = Callable[[CaseFile, Draft, Allowance], tuple[DraftReview, list[ModelCall]]]
 
 
 @observed
@@ -33,10 +35,10 @@ def handler(
     reviewer: Reviewer | None = None,
     policy: Policy | None = None,
 ) -> dict[str, Any]:
-    """Takes tenant, case_id, round; returns verdict, score, support, unsupported and the policy's terms."""
+    """Takes tenant, case_id, round, reservation, attempt; returns verdict, scores and the policy's terms."""
     files, reviewer = files or deployment.case_files(), reviewer or ask_model
     ref, number = CaseRef(tenant=event["tenant"], case_id=event["case_id"]), int(event["round"])
-    step = files.step(ref, "Review Draft", number)
+    step = files.step(ref, "Review Draft", number, Attempt.read(event["attempt"]))
     if step.done is not None:
         return step.done.detail
     written = step.file.round(number)
@@ -51,7 +53,8 @@ def handler(
 
     alone = conclude(None, grounded.claims, found)
     with step.paying(lambda file: reviewed(file, alone)):
-        view, calls = reviewer(step.file, draft)
+        allowance = Allowance(step.left_usd(Hold.model_validate(event["reservation"])))
+        view, calls = reviewer(step.file, draft, allowance)
     review = conclude(view, grounded.claims, found)
     terms = asked_for(policy or load_policy(settings().policies_dir), step.file, review)
     return step.finish(
@@ -70,6 +73,6 @@ def asked_for(policy: Policy, file: CaseFile, review: Review) -> Terms:
     return terms.model_copy(update={"needed": needed})
 
 
-def ask_model(file: CaseFile, draft: Draft) -> tuple[DraftReview, list[ModelCall]]:
+def ask_model(file: CaseFile, draft: Draft, allowance: Allowance) -> tuple[DraftReview, list[ModelCall]]:
     model = make_model(ModelConfig(model_id=settings().model_id))
-    return roles.review(model, file.request, file.passages, draft)
+    return roles.review(model, file.request, file.passages, draft, allowance=allowance)

@@ -6,6 +6,7 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
 import failures
+import limits
 import records
 import switches
 from countersign.calls import Call
@@ -14,7 +15,7 @@ from countersign.http_api import answer, make_api
 from countersign.observability import LambdaContext, observed
 from desk_ports import DeskPorts
 
-api = make_api(routes.router for routes in (failures, records, switches))
+api = make_api(routes.router for routes in (failures, limits, records, switches))
 
 
 @observed

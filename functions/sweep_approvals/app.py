@@ -20,5 +20,8 @@ def handler(event: dict[str, Any], context: LambdaContext, sweep: Sweep | None =
 
 def make_sweep() -> Sweep:
     """Over every tenant that a source opens cases for."""
-    tenants = {source.tenant for source in load_sources(settings().sources_dir).values()}
-    return Sweep(deployment.arbiter(), deployment.executions(), tenants)
+    here = settings()
+    tenants = {source.tenant for source in load_sources(here.sources_dir).values()}
+    return Sweep(
+        deployment.arbiter(), deployment.holds(), deployment.executions(), tenants, here.case_file_days
+    )

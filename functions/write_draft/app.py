@@ -1,7 +1,6 @@
 """Write Draft: the engine writes the reply of a round from the evidence, and every sentence is grounded.
 
-Where the search found nothing, the draft is one honest sentence, which goes the way of every draft. Where the
-search itself never came to an end there is no draft: a person sees why, and writes the reply.
+Where the search found nothing, the draft is one honest sentence. Where it never came to an end there is none.
 """
 
 from typing import Any
@@ -13,11 +12,13 @@ from countersign.errors import KnowledgeUnavailable
 from countersign.models import CaseRef, Passage
 from countersign.observability import LambdaContext, observed
 from countersign.settings import settings
+from countersign.spending import Attempt, Hold
 from countersign_knowledge.grounding import ground
 from countersign_knowledge.retrieval import merge, passage_of, search_configuration
 from countersign_knowledge.sentences import cited
 from countersign_knowledge.words import language_of
 from countersign_llm.agent import Agent
+from countersign_llm.allowance import Allowance
 from countersign_llm.drafting import compose, open_round
 from countersign_llm.engines import Engine, by_agent, by_model, nothing_found
 from countersign_llm.model import ModelConfig, make_model
@@ -30,21 +31,22 @@ def handler(
     files: CaseFiles | None = None,
     engine: Engine | None = None,
 ) -> dict[str, Any]:
-    """Takes tenant, case_id, round, steps, feedback_key; returns claims, supported, answered and engine."""
+    """Takes tenant, case_id, round, steps, feedback_key, reservation, attempt; returns claims and engine."""
     files = files or deployment.case_files()
     ref, number = CaseRef(tenant=event["tenant"], case_id=event["case_id"]), int(event["round"])
-    step = files.step(ref, "Write Draft", number)
+    step = files.step(ref, "Write Draft", number, Attempt.read(event["attempt"]))
     if step.done is not None:
         return step.done.detail
     key = event["feedback_key"]
     round_ = open_round(step.file, number, files.get_model(key, DecisionDocument).reason if key else None)
     passages = step.file.passages or found_passages(files, ref, int(event["steps"]))
-    file = step.file.model_copy(update={"passages": passages})
-    request = file.request
+    request = step.file.request
     if passages:
         # What was found is of use to a person also where the engine fails.
         with step.paying(lambda newest: newest.model_copy(update={"passages": passages})):
-            written = (engine or chosen_engine(files, ref))(file, round_)
+            left = Allowance(step.left_usd(Hold.model_validate(event["reservation"])))
+            file = step.file.model_copy(update={"passages": passages})
+            written = (engine or chosen_engine(files, ref))(file, round_, left)
     else:
         written = nothing_found(language_of(f"{request.subject}\n{request.text}"))
     draft = compose(written.draft, written.passages, request, written.engine, cited)

@@ -121,6 +121,10 @@ class ApiClient:
         """`{redriven, refused, cursor}` of a page of all."""
         return self._post("/failures/redrive", {"all": True, **({"cursor": cursor} if cursor else {})})
 
+    def forget(self, case_id: str) -> Json:
+        """`{case_id, forgotten_at, erased, recalled_by}`."""
+        return self._post(f"/cases/{quote(case_id, safe='')}/forget", {})
+
     def reconciliation(self, since: str | None, cursor: str | None) -> Json:
         """A page of the account of accepted events; `since` is an instant in ISO 8601."""
         return self._get("/reconciliation", {"since": since, "cursor": cursor})
@@ -141,6 +145,10 @@ class ApiClient:
     def turn_on(self, destination_id: str) -> Json:
         """A destination with its turns, once it is on."""
         return self._post(f"/destinations/{quote(destination_id, safe='')}/on", {})
+
+    def limits(self) -> Json:
+        """Today's budget, the cases that draft, and how many are parked."""
+        return self._get("/limits")
 
     def search(self, query: str, limit: int) -> Json:
         return self._post("/knowledge/search", {"query": query, "limit": limit})

@@ -45,6 +45,8 @@ COMMANDS = {
     "redrive": ("local.cli.redrive", "Run failed cases again; put dead letters back on their queues."),
     "reconcile": ("local.cli.reconcile", "Account for every accepted event, and repair what is lost."),
     "destinations": ("local.cli.destinations", "List what nothing is sent to, and turn it on again."),
+    "limits": ("local.cli.limits", "Show today's budget, which cases draft, and which wait."),
+    "forget": ("local.cli.forget", "Erase the text of a case, and keep who did what."),
     "search": ("local.cli.knowledge", "Search the knowledge that replies rest on."),
     "ingest": ("local.cli.knowledge", "Add documents to the knowledge."),
     "invoke": ("local.cli.invoke", "Call one function with a sample event."),

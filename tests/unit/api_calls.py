@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from jsonschema import Draft202012Validator
 from countersign.errors import KnowledgeUnavailable
 from countersign.models import Passage
 from countersign.settings import Settings
+from countersign.spending import Limits
 from countersign.switches import Switches
 from countersign_knowledge.documents import Job
 from desk_ports import DeskPorts
@@ -114,6 +116,8 @@ class Desk:
             ledger=lambda: stores.ledger,
             redriver=lambda: self.queues.redriver,
             switches=lambda: self.switches,
+            claims=lambda: stores.claims,
+            limits=lambda: Limits(Decimal("0.20"), Decimal("0.05"), 2),
             now=lambda: self.now,
         )
 

@@ -12,8 +12,9 @@ import boto3
 from moto import mock_aws
 
 from countersign.approvals import Arbiter
+from countersign.budgets import Holds
 from countersign.case_file import CaseFiles
-from countersign.claims import Claims
+from countersign.claims import Asked, Claims
 from countersign.clock import instant
 from countersign.decisions import PolicyRef, Terms
 from countersign.errors import EngineUnavailable
@@ -37,6 +38,7 @@ from countersign.models import (
     Round,
     StepRecord,
 )
+from countersign.spending import Hold, Limits
 
 CASE = "c-8f14e45fceea167a5a36dedd4bea2543"
 APPROVAL = f"{CASE}-a1"
@@ -50,6 +52,9 @@ ENVIRONMENT = {
     "CASE_FILES_BUCKET": "files",
     "KNOWLEDGE_BUCKET": "knowledge",
     "INTAKE_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/intake",
+    "INTAKE_DEAD_LETTERS_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/intake-dead",
+    "DELIVERY_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/delivery",
+    "DELIVERY_DEAD_LETTERS_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/delivery-dead",
     "HANDLE_CASE_ARN": "arn:aws:states:us-east-1:123456789012:stateMachine:countersign-handle-case",
     "KNOWLEDGE_BASE_ID": "KB12345678",
     "DATA_SOURCE_ID": "DS12345678",
@@ -131,6 +136,7 @@ class Stores:
         self.ledger = Ledger(self.db, "cases")
         self.files = CaseFiles(self.s3, "files")
         self.claims = Claims(self.db, "claims")
+        self.holds = Holds(self.claims, self.files)
         self.tasks = Tasks()
         self.arbiter = Arbiter(self.ledger, self.files, self.tasks)
         self.calls: list[str] = []
@@ -154,6 +160,11 @@ class Stores:
         assert self.files.create(file)
         self.ledger.commit([self.ledger.put_head(head), self.ledger.put_event(file.ref, "opened", opened)])
         return file
+
+    def hold(self, ref: CaseRef = REF, now: datetime = NOW) -> Hold:
+        """A slot and five cents, as Reserve Budget takes them first."""
+        asked = Asked(ref, "r1#1", Decimal("0.05"), Decimal(0), instant(now))
+        return self.claims.take(asked, Limits(Decimal(1), Decimal("0.05"), 10), now)
 
     def status(self, ref: CaseRef = REF) -> str:
         head = self.ledger.head(ref)

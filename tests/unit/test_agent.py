@@ -14,6 +14,7 @@ from countersign.models import CaseFile, Passage, Round
 from countersign_knowledge.retrieval import passage_of, search_configuration
 from countersign_llm import agent
 from countersign_llm.agent import Agent
+from countersign_llm.roles import UNBOUNDED
 from local.bedrock.app import LocalBedrock
 from tests.unit.stores import Stores, case_file
 
@@ -80,7 +81,7 @@ def write(
     client: FakeAgents, file: CaseFile | None = None, round_: Round | None = None
 ) -> tuple[list[tuple[str, list[int]]], list[Passage], Any, bytes]:
     written, passages, (call,), trace = agent.write(
-        client, AGENT, file or case_file(text=None), round_ or Round(number=1), read
+        client, AGENT, file or case_file(text=None), round_ or Round(number=1), read, UNBOUNDED
     )
     return [(s.text, s.citations) for s in written.sentences], passages, (call, written.answered), trace
 
@@ -207,6 +208,7 @@ def test_the_offline_agent_answers_from_the_tenants_documents(stores: Stores) ->
             file,
             Round(number=1),
             read,
+            UNBOUNDED,
         )
     assert [s.citations for s in written.sentences] == [[1]]
     assert written.sentences[0].text.strip() == "Redirects are never followed."

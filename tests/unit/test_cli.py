@@ -128,6 +128,18 @@ class Deployment(ApiClient):
             "cursor": None if cursor else "next",
         }
 
+    def limits(self) -> Json:
+        return {
+            "day": "2026-03-02",
+            "cap_usd": "10",
+            "used_usd": "1.30",
+            "reserved_usd": "0.05",
+            "spent_usd": "1.25",
+            "max_cases_at_once": 50,
+            "leases": [{"case_id": CASE, "expires_at": AT, "reserved_usd": "0.05"}],
+            "parked": {"budget": 3, "slot": 0, "counted_all": True},
+        }
+
     def turn_on(self, destination_id: str) -> Json:
         turn = {"state": "on", "at": AT, "by": "Alex Doe"}
         return {"id": destination_id, "address": "https://help.example.com/r?…", "history": [turn]}
@@ -199,6 +211,7 @@ def ask_api(deployment: Deployment, *words: str, stdin: str | None = None) -> Re
         (["approvals"], "approvals"),
         (["search", "waits"], "results"),
         (["destinations"], "destinations"),
+        (["limits"], "leases"),
         (["destinations", "on", GONE[0]], "history"),
         (["approve", "c-3f"], "verdict"),
         (["respond", APPROVAL, "--reason", "Shorter."], "verdict"),
@@ -221,6 +234,7 @@ def test_json_is_one_document_and_nothing_else(
         (["approvals"], ["c-3f3f3f3f", "low"]),
         (["search", "waits"], ["approvals.md  0.75", "waits"]),
         (["destinations"], ["d-3f3f3f3f", "c-3f3f3f3f", "help.example.com", "--cursor next"]),
+        (["limits"], ["$1.25 spent, $0.05 reserved, of $10", "3 for budget", "1 of 50 at once", AT]),
         (["destinations", "on", GONE[1]], ["is on: turned on by Alex Doe", AT]),
         (["approve", "c-3f"], ["How long?", "approvals.md", "http://127.0.0.1:9/replies", "on its way"]),
     ],

@@ -1,14 +1,18 @@
 """Fail Case: which state and which error, once; an end that is there stays, and so does a newer run."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from countersign import clock
+from countersign.claims import Asked
 from countersign.errors import StoreConflict
 from countersign.ledger import Ledger, Rejected
 from countersign.models import CaseStatus
+from countersign.spending import Limits, usd
 from functions.fail_case.app import handler
 from tests.unit.stores import CASE, REF, Context, Stores
 
@@ -32,7 +36,10 @@ def event(name: str) -> dict[str, Any]:
 def test_a_case_fails_once(stores: Stores, name: str, state: str, error: str) -> None:
     stores.open()
     for _ in range(2):
-        assert handler(event(name), Context(), stores.ledger) == {"case_id": CASE, "status": "failed"}
+        assert handler(event(name), Context(), stores.ledger, stores.holds) == {
+            "case_id": CASE,
+            "status": "failed",
+        }
     head, events, _ = stores.ledger.history(REF)
     assert head is not None
     assert (head.status, head.outcome) == ("failed", error)
@@ -44,7 +51,7 @@ def test_a_case_fails_once(stores: Stores, name: str, state: str, error: str) ->
 def test_an_end_that_is_there_stays(stores: Stores, status: str) -> None:
     stores.open()
     stores.ledger.commit([stores.ledger.set_status(REF, CaseStatus(status), LATER)])
-    assert handler(event("execution_aborted"), Context(), stores.ledger)["status"] == status
+    assert handler(event("execution_aborted"), Context(), stores.ledger, stores.holds)["status"] == status
     assert stores.status() == status
 
 
@@ -55,12 +62,32 @@ def test_the_end_of_an_earlier_run_does_not_fail_the_new_one(stores: Stores) -> 
     again["ExpressionAttributeNames"]["#run"] = "run"
     again["ExpressionAttributeValues"][":run"] = {"N": "2"}
     stores.db.update_item(**again)
-    assert handler(event("execution_aborted"), Context(), stores.ledger)["status"] == "running"
-    assert handler(event("state_failed"), Context(), stores.ledger)["status"] == "failed"
+    assert handler(event("execution_aborted"), Context(), stores.ledger, stores.holds)["status"] == "running"
+    assert handler(event("state_failed"), Context(), stores.ledger, stores.holds)["status"] == "failed"
 
 
 def test_an_execution_that_never_opened_its_case_fails_nothing(stores: Stores) -> None:
-    assert handler(event("execution_aborted"), Context(), stores.ledger)["status"] == "unknown"
+    assert handler(event("execution_aborted"), Context(), stores.ledger, stores.holds)["status"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("state", "spent"),
+    [
+        ("Recall Memory", "0.0004"),
+        # Nobody knows what these had paid before they broke down.
+        ("Write Draft", "0.05"),
+        ("execution", "0.05"),
+    ],
+)
+def test_what_the_case_held_is_let_go_once(stores: Stores, state: str, spent: str) -> None:
+    stores.open()
+    asked = Asked(REF, "r1#1", Decimal("0.05"), Decimal(0), LATER)
+    stores.claims.take(asked, Limits(Decimal(1), Decimal("0.05"), 1), clock.now())
+    for _ in range(2):
+        given = {**event("state_failed"), "state": state}
+        assert handler(given, Context(), stores.ledger, stores.holds)["status"] == "failed"
+    usage = stores.claims.usage("default", f"{clock.now():%Y-%m-%d}")
+    assert (usd(usage.used), dict(usage.held), dict(usage.holders)) == (Decimal(spent), {}, {})
 
 
 class Moving(Ledger):
@@ -81,7 +108,7 @@ def test_a_case_that_moves_meanwhile_is_read_again(stores: Stores, moves: int, f
     ledger = Moving(stores.db, "cases")
     ledger.moves = moves
     if fails:
-        assert handler(event("state_failed"), Context(), ledger)["status"] == "failed"
+        assert handler(event("state_failed"), Context(), ledger, stores.holds)["status"] == "failed"
     else:
         with pytest.raises(StoreConflict):
-            handler(event("state_failed"), Context(), ledger)
+            handler(event("state_failed"), Context(), ledger, stores.holds)

@@ -1,10 +1,13 @@
 """What handle_case decides: its expressions, evaluated as the local stack evaluates them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from countersign.budgets import PAYING
+from countersign.claims import LEASE_S, TURN_S
 from local import asl
 from local.jsonata import evaluate
 
@@ -96,8 +99,7 @@ def test_a_draft_is_revised_twice_at_most(verdict: str, revisions: int, next_sta
     [
         ("approve", 1, "Deliver Reply", None),
         ("edit", 0, "Deliver Reply", None),
-        ("respond", 2, "Write Draft", None),
-        # Models failed before there was a plan: it is made now, on money that is reserved first.
+        ("respond", 2, "Reserve Budget", None),
         ("respond", 0, "Reserve Budget", None),
         ("again", 1, "Request Approval", None),
         ("reject", 1, "Close Case", "rejected"),
@@ -114,7 +116,7 @@ def test_every_decision_leads_somewhere(
         "cost_usd": "0.01",
     }
     target, assigned = choose(
-        "Decision?", decision=decision, steps=steps, round_number=2, reason="ModelRefused"
+        "Decision?", decision=decision, steps=steps, round_number=2, reason="ModelRefused", part=1
     )
     assert target == next_state
     if outcome:
@@ -123,6 +125,7 @@ def test_every_decision_leads_somewhere(
         assert assigned["round_number"] == 3
         assert assigned["feedback_key"] == decision["feedback_key"]
         assert (assigned["revisions"], assigned["reason"]) == (0, ""), "a new round starts afresh"
+        assert assigned["part"] == 2, "and takes money of its own"
 
 
 @pytest.mark.parametrize(
@@ -130,6 +133,8 @@ def test_every_decision_leads_somewhere(
     [
         ("Input Acceptable?", {"screening": {"acceptable": True}}, "Reserve Budget"),
         ("Input Acceptable?", {"screening": {"acceptable": False}}, "Close Case"),
+        ("Planned Already?", {"steps": 0}, "Recall Memory"),
+        ("Planned Already?", {"steps": 2}, "Write Draft"),
         ("Approval Needed?", {"terms": {"needed": True}}, "Request Approval"),
         ("Approval Needed?", {"terms": {"needed": False}}, "Record Decision"),
         ("Delivered?", {"delivery": {"outcome": "delivered"}, "attempt": 10}, "Close Case"),
@@ -143,6 +148,49 @@ def test_choices(name: str, variables: dict[str, Any], next_state: str) -> None:
 def test_what_is_blocked_closes_as_blocked() -> None:
     _, assigned = choose("Input Acceptable?", screening={"acceptable": False})
     assert assigned == {"closing": {"outcome": "blocked", "approval_id": "", "cost_usd": "0"}}
+
+
+@pytest.mark.parametrize(
+    ("waits_for", "times", "shortest", "longest"),
+    [("slot", 1, 8, 15), ("slot", 3, 30, 60), ("slot", 40, 150, 300), ("budget", 1, 900, 991)],
+)
+def test_a_parked_case_asks_again_soon_for_a_slot_and_later_for_money(
+    waits_for: str, times: int, shortest: int, longest: int
+) -> None:
+    text, parked = expression("Wait For Turn", "Seconds"), {"for": waits_for, "times": times}
+    waited = [evaluate(text.replace("$random()", chance), {"parked": parked}) for chance in ("0", "1")]
+    assert sorted(waited) == [shortest, longest]
+    assert longest < TURN_S[waits_for], "its turn is kept until it comes"
+
+
+def test_a_lease_is_longer_than_drafting_with_every_timeout_and_retry() -> None:
+    def longest(name: str) -> float:
+        state = HANDLE_CASE.states[name].definition
+        waits = [
+            min(rule["IntervalSeconds"] * rule["BackoffRate"] ** number, rule["MaxDelaySeconds"])
+            for rule in state["Retry"]
+            for number in range(rule["MaxAttempts"])
+        ]
+        return (len(waits) + 1) * state["TimeoutSeconds"] + sum(waits)
+
+    revisions = int(
+        re.findall(r"\$revisions < (\d+)", str(HANDLE_CASE.states["Draft Good Enough?"].definition))[0]
+    )
+    once = ("Reserve Budget", "Recall Memory", "Plan Work", "Gather Evidence Step")
+    rounds = (revisions + 1) * (longest("Write Draft") + longest("Review Draft"))
+    # Request Approval's own call takes no longer than Reserve Budget's.
+    assert sum(map(longest, once)) + longest("Reserve Budget") + rounds < LEASE_S
+
+
+def test_the_states_that_pay_are_those_that_are_told_what_is_left() -> None:
+    paying = {
+        state.name
+        for state in HANDLE_CASE.states.values()
+        if "attempt" in state.definition.get("Arguments", {}).get("Payload", {})
+        and state.function
+        and "reservation" in state.definition["Arguments"]["Payload"]
+    }
+    assert paying == PAYING
 
 
 def test_the_approval_waits_for_the_deadline_and_the_escalation_with_its_grace() -> None:

@@ -46,7 +46,7 @@ def lines(stores: Stores, name: str) -> list[Any]:
 def test_the_row_is_what_counts(stores: Stores, name: str, verdict: str, words: dict[str, str]) -> None:
     decided = decide(stores, ask(stores), verdict, **words)
     stores.calls.clear()
-    assert handler(event(name), Context(), stores.arbiter) == {
+    assert handler(event(name), Context(), stores.arbiter, stores.holds) == {
         "approval_id": APPROVAL,
         "verdict": verdict,
         "feedback_key": decided.decision_key or "",
@@ -58,7 +58,7 @@ def test_the_row_is_what_counts(stores: Stores, name: str, verdict: str, words: 
 def test_an_expired_row_has_a_verdict_of_its_own(stores: Stores) -> None:
     ask(stores)
     stores.arbiter.expire(REF, APPROVAL, clock.now())
-    assert handler(event("timed_out"), Context(), stores.arbiter)["verdict"] == "expired"
+    assert handler(event("timed_out"), Context(), stores.arbiter, stores.holds)["verdict"] == "expired"
 
 
 class TestTheConsole:
@@ -66,7 +66,7 @@ class TestTheConsole:
         approval = ask(stores)
         given = event("console_approves")
         given["answer"]["shown_sha256"] = approval.shown_sha256
-        assert handler(given, Context(), stores.arbiter)["verdict"] == "approve"
+        assert handler(given, Context(), stores.arbiter, stores.holds)["verdict"] == "approve"
         row = stores.ledger.approval(REF, APPROVAL)
         assert row is not None
         assert (row.decided_by, row.channel) == ("console:ops-on-call", "console")
@@ -87,7 +87,7 @@ class TestTheConsole:
     def test_any_other_answer_asks_again(self, stores: Stores, answer: Any, error: str) -> None:
         approval = ask(stores)
         given = event("console_nonsense", answer=answer)
-        assert handler(given, Context(), stores.arbiter)["verdict"] == "again"
+        assert handler(given, Context(), stores.arbiter, stores.holds)["verdict"] == "again"
         [line] = lines(stores, "console.answer_refused")
         assert line.detail == {"approval_id": APPROVAL, "error": error}
         assert stores.ledger.approval(REF, APPROVAL) == approval
@@ -96,13 +96,16 @@ class TestTheConsole:
         approval = ask(stores)
         answer = {"verdict": "reject", "shown_sha256": approval.shown_sha256}
         given = event("console_nonsense", answer=answer)
-        assert handler(given, Context(), stores.arbiter)["verdict"] == "again"
+        assert handler(given, Context(), stores.arbiter, stores.holds)["verdict"] == "again"
         assert lines(stores, "console.answer_refused")[0].detail["error"] == "InvalidRequest"
 
     def test_one_that_lost_to_a_decision_is_recorded_as_late(self, stores: Stores) -> None:
         decide(stores, ask(stores), "reject", reason="No.")
         for _ in range(2):
-            assert handler(event("console_approves"), Context(), stores.arbiter)["verdict"] == "reject"
+            assert (
+                handler(event("console_approves"), Context(), stores.arbiter, stores.holds)["verdict"]
+                == "reject"
+            )
         [line] = lines(stores, "console.answer_late")
         assert line.detail == {"approval_id": APPROVAL, "error": "AlreadyDecided"}
         assert stores.status() == "running"
@@ -112,7 +115,10 @@ class TestThePolicy:
     def test_it_signs_under_its_own_name_where_no_person_is_needed(self, stores: Stores) -> None:
         stores.open()
         for _ in range(2):
-            assert handler(event("no_person_needed"), Context(), stores.arbiter)["verdict"] == "approve"
+            assert (
+                handler(event("no_person_needed"), Context(), stores.arbiter, stores.holds)["verdict"]
+                == "approve"
+            )
         row = stores.ledger.approval(REF, APPROVAL)
         assert row is not None
         assert (row.decided_by, row.channel) == ("policy:default@1", "policy")
@@ -121,10 +127,13 @@ class TestThePolicy:
 
     def test_a_run_that_was_cut_off_is_finished(self, stores: Stores) -> None:
         ask(stores, token=None)
-        assert handler(event("no_person_needed"), Context(), stores.arbiter)["verdict"] == "approve"
+        assert (
+            handler(event("no_person_needed"), Context(), stores.arbiter, stores.holds)["verdict"]
+            == "approve"
+        )
 
     def test_it_never_signs_what_needs_a_person(self, stores: Stores) -> None:
         stores.open()
         with pytest.raises(ApprovalMissing):
-            handler(event("timed_out"), Context(), stores.arbiter)
+            handler(event("timed_out"), Context(), stores.arbiter, stores.holds)
         assert stores.ledger.approval(REF, APPROVAL) is None

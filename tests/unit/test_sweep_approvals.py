@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from countersign import sweeping
+from countersign import retention, sweeping
 from countersign.approvals import Person
 from countersign.clock import instant
 from countersign.decisions import Approval, DecisionBody
@@ -43,7 +43,7 @@ def executions() -> Executions:
 
 @pytest.fixture
 def run(stores: Stores, executions: Executions) -> Callable[[datetime], Swept]:
-    return lambda now: Sweep(stores.arbiter, executions, {"default"}).run(now)
+    return lambda now: Sweep(stores.arbiter, stores.holds, executions, {"default"}).run(now)
 
 
 def ask(stores: Stores, case_id: str = CASE) -> Approval:
@@ -168,7 +168,7 @@ def test_a_case_that_ends_while_it_is_looked_at_keeps_its_end(stores: Stores) ->
             stores.ledger.commit([ended])
             return "SUCCEEDED"
 
-    assert Sweep(stores.arbiter, Ending(), {"default"}).run(SOON) == Swept(looked_at=1)
+    assert Sweep(stores.arbiter, stores.holds, Ending(), {"default"}).run(SOON) == Swept(looked_at=1)
     assert stores.status() == "delivered"
 
 
@@ -180,7 +180,7 @@ def test_a_case_that_is_redriven_while_it_is_looked_at_goes_on(stores: Stores) -
             stores.ledger.commit([stores.ledger.set_status(REF, CaseStatus.RUNNING, instant(SOON))])
             return "ABORTED"
 
-    assert Sweep(stores.arbiter, Redriving(), {"default"}).run(SOON) == Swept(looked_at=1)
+    assert Sweep(stores.arbiter, stores.holds, Redriving(), {"default"}).run(SOON) == Swept(looked_at=1)
     assert stores.status() == "running"
 
 
@@ -270,7 +270,7 @@ def test_every_tenant_is_swept_and_no_other(stores: Stores, executions: Executio
     for tenant in ("acme", "default", "unknown"):
         stores.open(case_file(tenant=tenant))
     executions.status_of_all = None
-    assert Sweep(stores.arbiter, executions, ["acme", "default", "acme"]).run(SOON).failed == 2
+    assert Sweep(stores.arbiter, stores.holds, executions, ["acme", "default", "acme"]).run(SOON).failed == 2
     assert stores.status(CaseRef(tenant="acme", case_id=CASE)) == "failed"
     assert stores.status(CaseRef(tenant="unknown", case_id=CASE)) == "running"
 
@@ -280,13 +280,13 @@ def test_nothing_to_do_takes_a_query_for_each_status(
 ) -> None:
     stores.calls.clear()
     assert run(SOON) == Swept()
-    assert stores.calls == ["Query"] * 5
+    assert stores.calls == ["Query"] * 6
 
 
 def test_the_schedule_sweeps_and_says_what_it_did(stores: Stores, executions: Executions) -> None:
     event: dict[str, Any] = json.loads((EVENTS / "schedule.json").read_text())
     stores.open()  # long ago by now, in the window of no doubling in particular
-    answer = handler(event, Context(), Sweep(stores.arbiter, executions, {"default"}))
+    answer = handler(event, Context(), Sweep(stores.arbiter, stores.holds, executions, {"default"}))
     assert answer.keys() == {"looked_at", "told", "failed", "expired", "put_off"}
     assert answer["failed"] == 0
 
@@ -296,3 +296,51 @@ def test_the_sources_say_which_tenants_there_are() -> None:
     from functions.sweep_approvals.app import make_sweep
 
     assert set(make_sweep().tenants) == {"default"}
+
+
+# Subjects are erased by age, as the bucket's texts are
+
+
+def test_subjects_go_when_the_texts_do_and_nothing_else_does(stores: Stores, executions: Executions) -> None:
+    ask(stores)
+    young = stores.open(case_file(case_id=f"c-{5:032x}"))
+    stores.ledger.commit(
+        [stores.ledger.change_row(*_head_key(young.ref), *_later(NOW + timedelta(days=300)))]
+    )
+    other = stores.open(case_file(tenant="acme"))
+    sweep = Sweep(stores.arbiter, stores.holds, executions, {"default"}, 365)
+    assert sweep.run(NOW + timedelta(days=364)).erased == 0
+    assert sweep.run(NOW + timedelta(days=366)).erased == 1
+    head, lines, [approval] = stores.ledger.history(REF)
+    assert head is not None
+    assert (head.subject, approval.subject) == ("", "")
+    assert (head.forgotten_at, lines[0].event) == (None, "case.opened")
+    assert [getattr(stores.ledger.head(ref), "subject", None) for ref in (young.ref, other.ref)] == [
+        "Delivery",
+        "Delivery",
+    ]
+
+
+def test_old_subjects_go_a_page_at_a_time_and_are_looked_at_once(
+    stores: Stores, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "PAGE", 3)
+    for number in range(7):
+        ref = stores.open(case_file(case_id=f"c-{number:032x}")).ref
+        stores.ledger.commit(
+            [stores.ledger.change_row(*_head_key(ref), *_later(NOW + timedelta(minutes=number)))]
+        )
+    late = NOW + timedelta(days=400)
+    erased = [retention.erase_old_subjects(stores.ledger, "default", late) for _ in range(5)]
+    assert sum(erased) == 7
+    stores.calls.clear()
+    assert retention.erase_old_subjects(stores.ledger, "default", late) == 0
+    assert stores.calls == ["GetItem", "Query"]
+
+
+def _head_key(ref: CaseRef) -> tuple[str, str]:
+    return f"{ref.tenant}#{ref.case_id}", "head"
+
+
+def _later(at: datetime) -> tuple[str, str, dict[str, str]]:
+    return "SET created_at = :at, gsi1sk = :at", "attribute_exists(pk)", {":at": instant(at)}

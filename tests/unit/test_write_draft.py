@@ -10,6 +10,7 @@ from countersign.case_file import evidence_key
 from countersign.decisions import DecisionDocument
 from countersign.errors import KnowledgeUnavailable, ModelRefused, StepError
 from countersign.models import CaseFile, Finding, Found, Passage, Review, Round, canonical_json
+from countersign_llm.allowance import Allowance
 from countersign_llm.engines import Written
 from countersign_llm.schemas import WrittenDraft
 from functions.write_draft.app import handler
@@ -42,7 +43,7 @@ class Engine:
         self._draft = WrittenDraft.model_validate(draft or DRAFT)
         self._error = error
 
-    def __call__(self, file: CaseFile, round_: Round) -> Written:
+    def __call__(self, file: CaseFile, round_: Round, allowance: Allowance) -> Written:
         self.asked.append((file, round_))
         if self._error:
             raise self._error

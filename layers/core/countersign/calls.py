@@ -71,9 +71,19 @@ class Call[P: HasSettings]:
     def case(self, case_id: str) -> CaseRef:
         return CaseRef(tenant=self.tenant, case_id=case_id)
 
+    def takes(self, *names: str) -> None:
+        """Refuses a query with other names: a mistyped filter would show what was not asked for.
+
+        Raises InvalidRequest.
+        """
+        if (self._event.get("queryStringParameters") or {}).keys() - set(names):
+            raise InvalidRequest(f"the query takes {', '.join(names)} and nothing else")
+
     def limit(self) -> int:
         """How long a page may be, 1 to 100. Raises InvalidRequest."""
-        text = self._query("limit") or str(LARGEST_PAGE)
+        text = self._query("limit")
+        if text is None:
+            return LARGEST_PAGE
         if not _WHOLE_NUMBER.fullmatch(text) or not 1 <= int(text) <= LARGEST_PAGE:
             raise InvalidRequest(f"`limit` is a number from 1 to {LARGEST_PAGE}")
         return int(text)
@@ -88,7 +98,7 @@ class Call[P: HasSettings]:
     def since(self) -> datetime | None:
         """The moment asked for, None for any. Raises InvalidRequest."""
         text = self._query("since")
-        if not text:
+        if text is None:
             return None
         try:
             return parse(text)
@@ -98,7 +108,7 @@ class Call[P: HasSettings]:
     def status[S: StrEnum](self, statuses: type[S]) -> S | None:
         """The status asked for, None for any. Raises InvalidRequest."""
         text = self._query("status")
-        if not text:
+        if text is None:
             return None
         try:
             return statuses(text)

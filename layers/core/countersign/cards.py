@@ -58,7 +58,9 @@ def queued_head(ref: CaseRef, raw: RawEvent) -> CaseHead:
 
 def case_line(head: CaseHead) -> CaseLine:
     """A line in the list of cases."""
-    return CaseLine.model_validate(head.model_dump(include=set(CaseLine.model_fields)))
+    line = head.model_dump(include=set(CaseLine.model_fields))
+    # The head keeps what it waited for last.
+    return CaseLine.model_validate(line | ({} if head.status is CaseStatus.PARKED else {"waiting_for": None}))
 
 
 def case_answer(head: CaseHead, events: Sequence[LedgerEvent], file: CaseFile | None) -> CaseAnswer:

@@ -1,7 +1,10 @@
 """How a case fails. The good endings are written by Close Case; this is every other one."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
+from countersign.budgets import Holds
+from countersign.clock import instant
 from countersign.errors import StoreConflict
 from countersign.ledger import Ledger, Rejected
 from countersign.models import CaseRef, CaseStatus, LedgerEvent
@@ -30,12 +33,15 @@ class Failure:
     run: int | None = None
 
 
-def fail_case(ledger: Ledger, ref: CaseRef, failure: Failure, at: str) -> CaseStatus | None:
+def fail_case(
+    ledger: Ledger, holds: Holds, ref: CaseRef, failure: Failure, now: datetime
+) -> CaseStatus | None:
     """Records that a case failed, once for each run, and returns its status; None where there is no case.
 
-    A case that has ended stays as it is, and so does one that has been started again since. Raises
-    StoreConflict.
+    What it held for drafting is let go in the same transaction. A case that has ended stays as it is, and so
+    does one that has been started again since. Raises StoreConflict.
     """
+    at = instant(now)
     for _ in range(WRITE_ATTEMPTS):
         head = ledger.head(ref)
         if head is None:
@@ -49,13 +55,19 @@ def fail_case(ledger: Ledger, ref: CaseRef, failure: Failure, at: str) -> CaseSt
             detail={"state": failure.state, "error": failure.error},
         )
         try:
-            ledger.commit(
+            ledger.commit_with(
                 [
                     ledger.set_status(
-                        ref, CaseStatus.FAILED, at, outcome=failure.error, seen=head.updated_at
+                        ref,
+                        CaseStatus.FAILED,
+                        at,
+                        outcome=failure.error,
+                        failed_in=failure.state,
+                        seen=head.updated_at,
                     ),
                     ledger.put_event(ref, f"failed#r{head.run}#{at}", line),
-                ]
+                ],
+                holds.let_go_failed(ref, failure.state, now),
             )
         except Rejected:
             continue  # the case has moved, perhaps to its end

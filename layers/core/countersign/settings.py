@@ -47,6 +47,7 @@ class Settings(BaseModel):
     daily_budget_usd: Decimal = Field(default=Decimal(10), gt=0)
     case_reserve_usd: Decimal = Field(default=Decimal("0.05"), gt=0)
     max_cases_at_once: int = Field(default=50, ge=1, le=1_000)
+    case_file_days: int = Field(default=365, ge=1)
     github_api_url: str = "https://api.github.com"
     slack_api_url: str = "https://slack.com/api"
     allow_loopback_callbacks: bool = False

@@ -7,16 +7,18 @@ wrong, and ever more rarely while it merely waits, so that thousands that wait f
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
 from countersign.approvals import Arbiter
-from countersign.clock import instant, parse
+from countersign.budgets import Holds
+from countersign.clock import parse
 from countersign.decisions import Approval, ApprovalStatus
 from countersign.endings import FINAL, Failure, fail_case
 from countersign.errors import EngineUnavailable, StoreConflict
 from countersign.models import CaseHead, CaseStatus
+from countersign.retention import erase_old_subjects
 
 PERIOD_S = 300
 """How often the sweep runs."""
@@ -30,7 +32,14 @@ PAGES = 10
 LOOKS = 200
 """The cases and approvals that are looked at in one run at most."""
 ALIVE = frozenset({"RUNNING", "PENDING_REDRIVE"})
-OPEN = (CaseStatus.DELIVERING, CaseStatus.RUNNING, CaseStatus.AWAITING_APPROVAL, CaseStatus.PARKED)
+OPEN = (
+    CaseStatus.DELIVERING,
+    CaseStatus.RUNNING,
+    CaseStatus.AWAITING_APPROVAL,
+    CaseStatus.PARKED,
+    # A redrive that was asked for, and whose execution a crash may have kept from starting.
+    CaseStatus.QUEUED,
+)
 
 
 class Executions(Protocol):
@@ -50,6 +59,7 @@ class Swept:
     failed: int = 0
     expired: int = 0
     put_off: int = 0
+    erased: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,8 +67,11 @@ class Sweep:
     """One sweep over the cases of some tenants."""
 
     arbiter: Arbiter
+    holds: Holds
     executions: Executions
     tenants: Iterable[str]
+    text_days: int | None = None
+    """After how many days subjects are erased; None for never."""
 
     def run(self, now: datetime) -> Swept:
         """Looks at what is due, at most `LOOKS` of it. What others are writing is put off to a later run."""
@@ -71,6 +84,9 @@ class Sweep:
                 look(swept)
             except (StoreConflict, EngineUnavailable):
                 swept.put_off += 1
+        if self.text_days is not None:
+            before = now - timedelta(days=self.text_days)
+            swept.erased = sum(erase_old_subjects(self.arbiter.ledger, t, before) for t in set(self.tenants))
         return swept
 
     def _due(self, now: datetime) -> Iterator[Callable[[Swept], None]]:
@@ -114,7 +130,7 @@ class Sweep:
         if head is None or head != listed:
             return
         failure = Failure("execution", status or "ExecutionMissing", head.run)
-        if fail_case(self.arbiter.ledger, ref, failure, instant(now)) is CaseStatus.FAILED:
+        if fail_case(self.arbiter.ledger, self.holds, ref, failure, now) is CaseStatus.FAILED:
             swept.failed += 1
 
     def _look_at_approval(self, listed: Approval, now: datetime, swept: Swept) -> None:

@@ -9,11 +9,13 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Protocol
 
 from countersign.errors import ModelOutputInvalid, ModelRefused, StepError
 from countersign.models import CaseFile, ModelCall, Passage, Round
-from countersign_llm.model import named_errors
+from countersign_llm.allowance import Allowance, worst_usd
+from countersign_llm.model import may_be_billed, named_errors
 from countersign_llm.prompts import Prompt, load_prompt
 from countersign_llm.roles import writing_values
 from countersign_llm.schemas import WrittenDraft, WrittenSentence
@@ -21,6 +23,8 @@ from countersign_llm.usage import cost_usd
 
 _LONGEST_ANSWER = 48_000
 _GUARDED = "INTERVENED"
+_TURNS, _TURN_TOKENS, _FOUND_BYTES = 3, 2_048, 12_000
+"""Two searches and an answer; what an agent's model answers at most by default; what two searches find."""
 
 type ReadReference = Callable[[Mapping[str, Any]], Passage | None]
 """A retrieved reference as a passage, None where it is not the tenant's."""
@@ -58,17 +62,25 @@ class Answer:
 
 
 def write(
-    client: AgentClient, agent: Agent, file: CaseFile, round_: Round, read: ReadReference
+    client: AgentClient,
+    agent: Agent,
+    file: CaseFile,
+    round_: Round,
+    read: ReadReference,
+    allowance: Allowance,
 ) -> tuple[WrittenDraft, list[Passage], list[ModelCall], bytes]:
     """What the agent wrote, the passages with those it found, what it took, and its trace as JSON.
 
     Passages of the case keep their markers. Raises ModelThrottled, ModelUnavailable; ModelRefused also where
-    a guardrail stepped in; ModelOutputInvalid where the agent gave no text.
+    a guardrail stepped in; ModelOutputInvalid where the agent gave no text; BudgetExhausted.
     """
     prompt, answer = load_prompt("ask_agent"), Answer(time.perf_counter())
+    request = _request(agent, prompt, file, round_)
+    likely = _likely_usd(agent, request["inputText"])
+    allowance.check(likely, likely, ())
     try:
         with named_errors():
-            _listen(client.invoke_agent(**_request(agent, prompt, file, round_)), answer)
+            _listen(client.invoke_agent(**request), answer)
         call = _call(agent, prompt, answer)
         if any(_guarded(trace) for trace in answer.traces):
             raise ModelRefused("a guardrail stepped in", calls=[call])
@@ -78,6 +90,7 @@ def write(
         spent = _call(agent, prompt, answer)
         # What was used up before a stream broke has been paid for.
         error.calls = error.calls or ((spent,) if spent.input_tokens or spent.output_tokens else ())
+        error.assumed_usd = likely if may_be_billed(error) and not error.calls else None
         raise
     passages = list(file.passages)
     sentences = _sentences(answer, lambda references: _markers(references, passages, read))
@@ -85,6 +98,12 @@ def write(
         sentences=sentences, actions=[], answered=any(sentence.citations for sentence in sentences)
     )
     return written, passages, [call], json.dumps(answer.traces, default=str, ensure_ascii=False).encode()
+
+
+def _likely_usd(agent: Agent, text: str) -> Decimal | None:
+    """What the agent's turns will hardly pass. The API bounds neither their number nor what each reads."""
+    turn = worst_usd(agent.model_id, [text, "x" * _FOUND_BYTES], None, _TURN_TOKENS)
+    return None if turn is None else turn * _TURNS
 
 
 def _request(agent: Agent, prompt: Prompt, file: CaseFile, round_: Round) -> dict[str, Any]:

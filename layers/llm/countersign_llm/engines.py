@@ -10,6 +10,7 @@ from langchain_core.language_models import BaseChatModel
 
 from countersign.models import CaseFile, ModelCall, Passage, Round
 from countersign_llm import agent, roles
+from countersign_llm.allowance import Allowance
 from countersign_llm.drafting import NOT_KNOWN
 from countersign_llm.schemas import WrittenDraft, WrittenSentence
 
@@ -24,17 +25,24 @@ class Written:
     engine: str
 
 
-type Engine = Callable[[CaseFile, Round], Written]
-"""Raises ModelThrottled, ModelUnavailable, ModelRefused, ModelOutputInvalid."""
+type Engine = Callable[[CaseFile, Round, Allowance], Written]
+"""Raises ModelThrottled, ModelUnavailable, ModelRefused, ModelOutputInvalid, BudgetExhausted."""
 
 
 def by_model(model: BaseChatModel) -> Engine:
     """The roles over one model: the writer sees the evidence in its prompt."""
 
-    def write(file: CaseFile, round_: Round) -> Written:
+    def write(file: CaseFile, round_: Round, allowance: Allowance) -> Written:
         before = file.round(round_.number - 1)
-        previous = before.draft if before else None
-        draft, calls = roles.write(model, file.request, file.passages, file.memory, round_.feedback, previous)
+        draft, calls = roles.write(
+            model,
+            file.request,
+            file.passages,
+            file.memory,
+            round_.feedback,
+            before.draft if before else None,
+            allowance=allowance,
+        )
         return Written(draft, file.passages, calls, "roles")
 
     return write
@@ -48,8 +56,8 @@ def by_agent(
 ) -> Engine:
     """A Bedrock agent that searches for itself; `keep` stores its trace."""
 
-    def write(file: CaseFile, round_: Round) -> Written:
-        draft, passages, calls, trace = agent.write(client, chosen, file, round_, read)
+    def write(file: CaseFile, round_: Round, allowance: Allowance) -> Written:
+        draft, passages, calls, trace = agent.write(client, chosen, file, round_, read, allowance)
         keep(file, round_, trace)
         return Written(draft, passages, calls, "bedrock-agent")
 

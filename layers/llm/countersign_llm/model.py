@@ -11,7 +11,10 @@ from botocore.eventstream import ParserError
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectTimeoutError,
     CredentialRetrievalError,
+    EndpointConnectionError,
+    EventStreamError,
     NoCredentialsError,
     ParamValidationError,
 )
@@ -21,7 +24,7 @@ from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from urllib3.exceptions import HTTPError
 
-from countersign.errors import ConfigurationError, ModelRefused, ModelThrottled, ModelUnavailable
+from countersign.errors import ConfigurationError, ModelRefused, ModelThrottled, ModelUnavailable, StepError
 
 _THROTTLED = frozenset(
     {"throttlingexception", "toomanyrequestsexception", "servicequotaexceededexception", "throttling"}
@@ -162,6 +165,14 @@ def named_errors() -> Iterator[None]:
         raise ModelUnavailable(f"the model cannot be reached: {type(error).__name__}") from error
     except (HTTPError, ParserError, ConnectionError) as error:
         raise ModelUnavailable(f"the model's answer broke off: {type(error).__name__}") from error
+
+
+def may_be_billed(error: StepError) -> bool:
+    """Whether a failed call can be on the bill: its answer began, or nobody heard what became of it."""
+    cause = error.__cause__
+    answered = isinstance(cause, ClientError) and not isinstance(cause, EventStreamError)
+    never_sent = isinstance(cause, EndpointConnectionError | ConnectTimeoutError)
+    return isinstance(error, ModelUnavailable | ModelThrottled) and not answered and not never_sent
 
 
 def _named(error: ClientError) -> ModelThrottled | ModelUnavailable | ModelRefused:

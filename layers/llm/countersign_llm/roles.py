@@ -8,6 +8,7 @@ ModelUnavailable, ModelRefused and ModelOutputInvalid; the `calls` of the error 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -19,7 +20,8 @@ from pydantic import BaseModel, ValidationError
 from countersign.errors import ModelOutputInvalid, ModelRefused, StepError
 from countersign.excerpts import asked, excerpt
 from countersign.models import Draft, ModelCall, Passage, Plan, PlanStep, Recollection, Request
-from countersign_llm.model import answering, named_errors
+from countersign_llm.allowance import Allowance, worst_usd
+from countersign_llm.model import answering, may_be_billed, named_errors
 from countersign_llm.prompts import Markup, Prompt, element, lines, load_prompt
 from countersign_llm.schemas import DraftReview, WorkPlan, WrittenDraft
 from countersign_llm.usage import from_langchain
@@ -30,15 +32,26 @@ _LONGEST_DRAFT = 24_000
 _LONGEST_PASSAGE = 8_000
 _LONGEST_RECOLLECTION = 2_000
 _LONGEST_FEEDBACK = 8_000
+_LONGEST_PROBLEM = 800
 """Characters. What a prompt may hold is bounded whatever came in; a case file keeps all of it."""
+
+_LONGEST_COMPLAINT = "&amp;" * (_LONGEST_PROBLEM + 200)
+"""Longer than any complaint about an answer, whatever has to be escaped in it."""
+
+UNBOUNDED = Allowance()
+"""For calls outside of a case, which no budget pays for."""
 
 
 def plan(
-    model: BaseChatModel, request: Request, memory: Sequence[Recollection]
+    model: BaseChatModel,
+    request: Request,
+    memory: Sequence[Recollection],
+    *,
+    allowance: Allowance = UNBOUNDED,
 ) -> tuple[Plan, list[ModelCall]]:
     """What to search for, and how risky a reply is."""
     values = {**_asked(request), "memory": _memory(memory)}
-    answer, calls = _ask(model, load_prompt("plan_work"), values, WorkPlan)
+    answer, calls = _ask(model, load_prompt("plan_work"), values, WorkPlan, allowance)
     steps = [PlanStep(query=step.query, purpose=step.purpose) for step in answer.steps]
     return Plan(steps=steps, risk=answer.risk, risk_reason=answer.risk_reason), calls
 
@@ -50,13 +63,15 @@ def write(
     memory: Sequence[Recollection] = (),
     feedback: str | None = None,
     previous: Draft | None = None,
+    *,
+    allowance: Allowance = UNBOUNDED,
 ) -> tuple[WrittenDraft, list[ModelCall]]:
     """A draft from `passages`. The answer is streamed where the model can, to measure its first token.
 
     `feedback` is what `previous` was asked to change. Markers in the draft are the model's and unchecked.
     """
     values = {**writing_values(request, memory, feedback, previous), "passages": _passages(passages)}
-    return _ask(model, load_prompt("write_draft"), values, WrittenDraft, streamed=True)
+    return _ask(model, load_prompt("write_draft"), values, WrittenDraft, allowance, streamed=True)
 
 
 def writing_values(
@@ -72,11 +87,16 @@ def writing_values(
 
 
 def review(
-    model: BaseChatModel, request: Request, passages: Sequence[Passage], draft: Draft
+    model: BaseChatModel,
+    request: Request,
+    passages: Sequence[Passage],
+    draft: Draft,
+    *,
+    allowance: Allowance = UNBOUNDED,
 ) -> tuple[DraftReview, list[ModelCall]]:
     """The model's view of `draft`. Sentences are numbered from 1 in the order of its claims."""
     values = {**_asked(request), "passages": _passages(passages), "draft": _sentences(draft)}
-    return _ask(model, load_prompt("review_draft"), values, DraftReview)
+    return _ask(model, load_prompt("review_draft"), values, DraftReview, allowance)
 
 
 def _ask[Answer: BaseModel](
@@ -84,10 +104,12 @@ def _ask[Answer: BaseModel](
     prompt: Prompt,
     values: Mapping[str, str],
     schema: type[Answer],
+    allowance: Allowance,
     *,
     streamed: bool = False,
 ) -> tuple[Answer, list[ModelCall]]:
     messages = _messages(model, prompt, values)
+    first, second = (_worst(model, messages, schema, complaint) for complaint in ("", _LONGEST_COMPLAINT))
     structured = answering(model, schema, streamed=streamed)
     calls: list[ModelCall] = []
     problem = ""
@@ -95,7 +117,9 @@ def _ask[Answer: BaseModel](
         first_token = _FirstToken()
         started = time.perf_counter()
         said = [*messages, HumanMessage(_complaint(problem, schema))] if problem else messages
-        with _paid(calls), named_errors():
+        worst = second if problem else first
+        allowance.check(worst, _sum(first, second) if problem else first, calls)
+        with _paid(calls, worst), named_errors():
             result = structured.invoke(said, config={"callbacks": [first_token]})
         latency_ms = (time.perf_counter() - started) * 1000
         raw: AIMessage = result["raw"]
@@ -111,13 +135,36 @@ def _ask[Answer: BaseModel](
 
 
 @contextmanager
-def _paid(calls: Sequence[ModelCall]) -> Iterator[None]:
-    """Put what was paid for before on an error."""
+def _paid(calls: Sequence[ModelCall], worst: Decimal | None) -> Iterator[None]:
+    """Put what was paid for before on an error, and the call itself where it may be on the bill."""
     try:
         yield
     except StepError as error:
         error.calls = tuple(calls)
+        error.assumed_usd = worst if may_be_billed(error) else None
         raise
+
+
+def _worst(
+    model: BaseChatModel, messages: Sequence[BaseMessage], schema: type[BaseModel], complaint: str
+) -> Decimal | None:
+    """The most that a call with these messages, and a complaint about the answer before, can cost.
+
+    None where no price is known, or nothing bounds the answer.
+    """
+    longest = getattr(model, "max_tokens", None)
+    if not longest:
+        return None
+    texts = [*(str(message.content) for message in messages), complaint]
+    return worst_usd(_priced_as(model), texts, schema, longest)
+
+
+def _sum(first: Decimal | None, second: Decimal | None) -> Decimal | None:
+    return None if first is None or second is None else first + second
+
+
+def _priced_as(model: BaseChatModel) -> str:
+    return str(getattr(model, "base_model_id", None) or getattr(model, "model_id", ""))
 
 
 def _messages(model: BaseChatModel, prompt: Prompt, values: Mapping[str, str]) -> list[BaseMessage]:
@@ -151,7 +198,8 @@ def _problem(error: BaseException | None, stop: object) -> str:
     if error is None:
         return "the tool was not called with valid JSON"
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults[:8])
+    named = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults[:8])
+    return excerpt(named, _LONGEST_PROBLEM)
 
 
 def _complaint(problem: str, schema: type[BaseModel]) -> str:

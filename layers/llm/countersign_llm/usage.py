@@ -42,6 +42,13 @@ def cost_usd(
         return None
 
 
+def most_usd(model_id: str, *, input_tokens: int, output_tokens: int) -> Decimal | None:
+    """The most that a call of so many tokens can cost: its prompt may be written to the cache, or not."""
+    fresh = cost_usd(model_id, input_tokens=input_tokens, output_tokens=output_tokens)
+    cached = cost_usd(model_id, input_tokens=0, output_tokens=output_tokens, cache_write_tokens=input_tokens)
+    return None if fresh is None or cached is None else max(fresh, cached)
+
+
 def from_langchain(
     usage: Mapping[str, Any] | None,
     *,
