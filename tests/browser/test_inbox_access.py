@@ -104,7 +104,7 @@ def test_tab_reaches_everything_in_reading_order(inbox: Inbox, api: FakeApi, mak
     inbox.script("document.activeElement.blur(); window.getSelection().removeAllRanges()")
     inbox.script("document.querySelector('#skip').focus()")
     reached = []
-    for _ in range(18):
+    for _ in range(19):
         inbox.press(Keys.TAB)
         node = inbox.focused()
         reached.append(node.get_attribute("aria-label") or node.text.partition("\n")[0])
@@ -114,6 +114,7 @@ def test_tab_reaches_everything_in_reading_order(inbox: Inbox, api: FakeApi, mak
         "Sign out",
         "Pending 1",
         "Decided",
+        "Desk",
         "How long is delivery tried? (1)",
         "https://github.com/example/shop/issues/7",
         "Text of the request",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from local.cli.main import COMMANDS
+from local.template import load
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("knowledge/*.md")])
@@ -132,8 +133,9 @@ def numbers_of_the_code() -> Iterator[tuple[str, str]]:
     wait = MACHINE["States"]["Wait For Next Attempt"]["Seconds"]
     waits = spans([int(number) for number in re.findall(r"\d+", wait.partition("$attempt")[0])])
     yield "delivery.md", f"{', '.join(waits[:-1])} and {waits[-1]}"
-    parked = MACHINE["States"]["Wait For Budget"]["Seconds"]
-    yield "case-statuses.md", f"again every {spans([parked])[0]}"
+    parked = re.search(r": (\d+) \*", MACHINE["States"]["Wait For Turn"]["Seconds"])
+    assert parked
+    yield "case-statuses.md", f"again every {spans([int(parked[1])])[0]}"
     policy = load_policy(ROOT / "layers/policies/policies")
     usual, risky = policy.terms("github", "low"), policy.terms("github", "high")
     deadline, sooner, more = spans([usual.deadline_s, risky.deadline_s, usual.escalation_s])
@@ -192,6 +194,14 @@ def test_source_of_the_readme_works(tmp_path: Path) -> None:
         "customer@example.com",
         "https://help.example.com/replies",
     )
+
+
+@pytest.mark.parametrize("document", ["docs/operate.md", "knowledge/operating.md"])
+def test_every_alarm_says_what_to_do(document: str) -> None:
+    resources = load(ROOT / "template.yaml")["Resources"]
+    alarms = {name for name, each in resources.items() if each["Type"] == "AWS::CloudWatch::Alarm"}
+    rows = re.findall(r"^\| `(\w+Alarm)` \|[^|]+\|[^|]+\|$", (ROOT / document).read_text(), re.MULTILINE)
+    assert set(rows) == alarms
 
 
 def test_documents_speak_of_the_product_alone() -> None:
