@@ -147,6 +147,10 @@ def test_what_was_read_first_stands(stores: Stores, tmp_path: Path) -> None:
     [
         (("id: data.id", "id: data.number"), r"no longer reads what it accepted: .*data\.number"),
         (("type: case.opened", "type: case.created"), "now ignores what it accepted"),
+        (
+            ("cases:", "challenges: [{type: case.opened, echo: data.id}]\ncases:"),
+            "now only echoes what it acc",
+        ),
     ],
 )
 def test_a_source_that_changed_meanwhile_is_our_fault(
