@@ -13,6 +13,7 @@ from countersign.answers import MAX_RETRY_AFTER_S, Outcome, read_answer, retry_a
 from countersign.attempts import LEASE_S
 from countersign.clock import instant
 from countersign.decisions import ApprovalStatus
+from countersign.delivery import ATTEMPT_S
 from countersign.errors import DestinationDenied, DestinationUnresolved
 from countersign.ledger import approval_closed
 from countersign.models import (
@@ -172,6 +173,26 @@ def test_that_nobody_waits_any_more_is_fine(desk: Desk) -> None:
     desk.sign()
     desk.tasks.waiting = False
     assert desk.deliver(answer(200)).outcome == "delivered"
+
+
+def test_the_look_up_takes_its_time_from_the_attempt_s(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.sign()
+    clock = [100.0]
+    monkeypatch.setattr("countersign.delivery.time.monotonic", lambda: clock[0])
+    resolve, exchange, left = desk.network.resolve_target, desk.network.post, []
+
+    def slowly(url: str, **options: Any) -> Any:
+        clock[0] += 9
+        return resolve(url, **options)
+
+    def timed(*given: Any, deadline_s: float, **options: Any) -> Answer:
+        left.append(deadline_s)
+        return exchange(*given, deadline_s=deadline_s, **options)
+
+    monkeypatch.setattr(desk.network, "resolve_target", slowly)
+    monkeypatch.setattr(desk.network, "post", timed)
+    desk.deliver(answer(200))
+    assert left == [ATTEMPT_S - 9]
 
 
 # What is not sent

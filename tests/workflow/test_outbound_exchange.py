@@ -34,6 +34,25 @@ def test_the_request_arrives_as_it_was_meant() -> None:
     assert b"cookie" not in headers
 
 
+def test_nothing_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login us password s3cret\ndefault login us password s3cret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    with Receiver(say(b"HTTP/1.1 204 No Content\r\n\r\n")) as receiver:
+        assert post(receiver.target(), b"{}", {}).status == 204
+    assert b"authorization" not in receiver.requests[0].lower()
+
+
+def test_a_receiver_that_takes_the_body_too_slowly_is_left() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        target = PinnedTarget(Url("http", "127.0.0.1", deaf.getsockname()[1], "/"), ("127.0.0.1",))
+        with pytest.raises(NoAnswer, match="timed_out"):
+            post(target, b"x" * 50_000_000, {}, deadline_s=SHORT_S)
+
+
 def test_a_get_has_no_body() -> None:
     with Receiver(say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")) as receiver:
         assert get(receiver.target(), {"Accept": "application/json"}).body == b"[]"

@@ -176,11 +176,12 @@ def _exchange(
                     answer = _read(response, max_bytes)
                 return replace(answer, complete=answer.complete and not watch.fired)
         except requests.exceptions.SSLError:
-            raise NoAnswer("timed_out" if watch.fired else "tls") from None
+            raise NoAnswer("timed_out" if time.monotonic() >= until else "tls") from None
         except requests.Timeout:
             raise NoAnswer("timed_out") from None
         except (requests.RequestException, HTTPError):
-            raise NoAnswer("timed_out" if watch.fired else "broken") from None
+            # Whether the watch cut it off or the socket's own timeout did, while it took the body too slowly.
+            raise NoAnswer("timed_out" if time.monotonic() >= until else "broken") from None
 
 
 def _prepare(
