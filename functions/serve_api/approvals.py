@@ -20,6 +20,7 @@ router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]
 @router.get("/approvals")
 def list_approvals() -> dict[str, Any]:
     call: Call[Ports] = router.context["call"]
+    call.takes("status", "limit", "cursor")
     status = call.status(ApprovalStatus) or ApprovalStatus.PENDING
     found, cursor = call.ports.arbiter().ledger.approvals(call.tenant, status, call.limit(), call.cursor())
     answer = ApprovalList(approvals=[approval_line(approval) for approval in found], cursor=cursor)

@@ -20,6 +20,7 @@ router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]
 @router.get("/cases")
 def list_cases() -> dict[str, Any]:
     call: Call[Ports] = router.context["call"]
+    call.takes("status", "limit", "cursor")
     ledger = call.ports.arbiter().ledger
     found, cursor = ledger.cases(call.tenant, call.status(CaseStatus), call.limit(), call.cursor())
     return CaseList(cases=[case_line(head) for head in found], cursor=cursor).model_dump(mode="json")

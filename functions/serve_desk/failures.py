@@ -26,6 +26,7 @@ router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]
 @router.get("/failures")
 def list_failures() -> dict[str, Any]:
     call: Call[DeskPorts] = router.context["call"]
+    call.takes("limit", "cursor")
     redriver, cursor = call.ports.redriver(), call.cursor()
     found, following = redriver.cases(call.tenant, call.limit(), cursor)
     letters = redriver.letters(call.tenant) if cursor is None else []

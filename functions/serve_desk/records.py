@@ -43,6 +43,7 @@ def forget_case(case_id: str) -> dict[str, Any]:
 @router.get("/reconciliation")
 def account_for_events() -> dict[str, Any]:
     call: Call[DeskPorts] = router.context["call"]
+    call.takes("since", "cursor")
     cursor = call.cursor()
     if cursor is not None and not is_case_id(cursor):
         raise InvalidRequest("the cursor is not one this list gave out")
@@ -62,8 +63,6 @@ def account_for_events() -> dict[str, Any]:
 def repair_events() -> dict[str, Any]:
     call: Call[DeskPorts] = router.context["call"]
     given = dict.fromkeys(call.body(RepairBody).case_ids)
-    if not all(map(is_case_id, given)):
-        raise InvalidRequest("`case_ids` holds something that is no case id")
     desk, person = call.ports.reconciler(), Person(call.person, "api", call.subject)
     done, refused = repair_all(desk, map(call.case, given), person, call.ports.now())
     answer = Repairs(

@@ -17,6 +17,7 @@ router = APIGatewayHttpRouter()  # type: ignore[no-untyped-call]
 @router.get("/destinations")
 def list_switched_off() -> dict[str, Any]:
     call: Call[DeskPorts] = router.context["call"]
+    call.takes("limit", "cursor")
     found, cursor = call.ports.switches().switched_off(call.tenant, call.limit(), call.cursor())
     answer = DestinationList(destinations=[_shown(switch) for switch in found], cursor=cursor)
     return answer.model_dump(mode="json")

@@ -8,9 +8,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from countersign.api import Body
+from countersign.ledger import CASE_ID
 from countersign.models import CaseStatus
 from countersign.reconciling import Loss
 
+CaseId = Annotated[str, Field(pattern=rf"^{CASE_ID.pattern}$")]
 Id = Annotated[str, Field(min_length=1, max_length=1_024)]
 
 
@@ -57,7 +59,7 @@ class ForgottenCase(Body):
 
 
 class RepairBody(Body):
-    case_ids: list[Annotated[str, Field(max_length=80)]] = Field(min_length=1, max_length=25)
+    case_ids: list[CaseId] = Field(min_length=1, max_length=25)
 
 
 class Repaired(Body):

@@ -77,7 +77,8 @@ class Call[P: HasSettings]:
         Raises InvalidRequest.
         """
         if (self._event.get("queryStringParameters") or {}).keys() - set(names):
-            raise InvalidRequest(f"the query takes {', '.join(names)} and nothing else")
+            taken = f"takes {', '.join(names)} and nothing else" if names else "takes nothing"
+            raise InvalidRequest(f"the query {taken}")
 
     def limit(self) -> int:
         """How long a page may be, 1 to 100. Raises InvalidRequest."""

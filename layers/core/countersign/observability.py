@@ -36,8 +36,8 @@ _noted: ContextVar[dict[str, Any]] = ContextVar("noted")
 def observed(handler: Handler) -> Handler:
     """Decorates a handler: logs its outcome with the case's ids, counts failures by error name, traces it.
 
-    An error that is not ours goes on by its name alone: Lambda logs what a handler raises, Step Functions keeps
-    it in the history, and its message may quote what came from outside.
+    An error that is not ours goes on by its name alone: Lambda logs what a handler raises, Step Functions
+    keeps it in the history, and its message may quote what came from outside.
     """
 
     @functools.cache
