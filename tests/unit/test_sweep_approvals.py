@@ -287,7 +287,7 @@ def test_the_schedule_sweeps_and_says_what_it_did(stores: Stores, executions: Ex
     event: dict[str, Any] = json.loads((EVENTS / "schedule.json").read_text())
     stores.open()  # long ago by now, in the window of no doubling in particular
     answer = handler(event, Context(), Sweep(stores.arbiter, stores.holds, executions, {"default"}))
-    assert answer.keys() == {"looked_at", "told", "failed", "expired", "put_off"}
+    assert answer.keys() == {"looked_at", "told", "failed", "expired", "put_off", "erased"}
     assert answer["failed"] == 0
 
 

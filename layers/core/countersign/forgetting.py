@@ -98,17 +98,8 @@ def _mark(ledger: Ledger, head: CaseHead, now: datetime) -> str:
 def _forget_approval(arbiter: Arbiter, approval: Approval, now: datetime) -> None:
     if approval.status is ApprovalStatus.PENDING:
         arbiter.expire(approval.ref, approval.approval_id, now)
-    arbiter.ledger.commit(
-        [
-            arbiter.ledger.change_row(
-                case_pk(approval.ref),
-                f"approval#{approval.approval_id}",
-                "SET subject = :none",
-                "attribute_exists(pk)",
-                {":none": ""},
-            )
-        ]
-    )
+    row = arbiter.ledger.blank_subject(case_pk(approval.ref), f"approval#{approval.approval_id}")
+    arbiter.ledger.commit([row])
 
 
 def _forget_event(files: CaseFiles, ref: CaseRef) -> int:

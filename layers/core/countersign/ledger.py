@@ -163,6 +163,10 @@ class Ledger:
         """Writes a row that a module of its own keeps, or writes it anew."""
         return {"Put": {"TableName": self._table, "Item": to_item({"pk": pk, "sk": sk, **values})}}
 
+    def blank_subject(self, pk: str, sk: str) -> Item:
+        """Takes the subject, the one text of this table, out of a head or an approval."""
+        return self.change_row(pk, sk, "SET subject = :none", "attribute_exists(pk)", {":none": ""})
+
     def delete_memory(self, ref: CaseRef, thread: str) -> None:
         """Takes a case out of its thread: the one row of this table that is ever deleted."""
         key = to_item({"pk": _thread_pk(ref.tenant, thread), "sk": ref.case_id})
@@ -289,6 +293,18 @@ class Ledger:
         )
         rows, following = self.page(index, key, value, limit, cursor, newest_first=True)
         return [_head(tenant, row["pk"].removeprefix(f"{tenant}#"), row) for row in rows], following
+
+    def oldest(self, tenant: str, after: str, before: str, limit: int) -> list[CaseHead]:
+        """A tenant's cases that came in between two instants, both included, the oldest first."""
+        answer = self._db.query(
+            TableName=self._table,
+            IndexName="by_time",
+            KeyConditionExpression="gsi1pk = :pk and gsi1sk between :after and :before",
+            ExpressionAttributeValues=to_item({":pk": f"{tenant}#cases", ":after": after, ":before": before}),
+            Limit=limit,
+        )
+        rows = map(to_row, answer["Items"])
+        return [_head(tenant, row["pk"].removeprefix(f"{tenant}#"), row) for row in rows]
 
     def approvals(
         self, tenant: str, status: ApprovalStatus, limit: int, cursor: str | None
