@@ -38,10 +38,11 @@ if TYPE_CHECKING:
 def client(service: Any, *, retries: bool = True, quick: bool = False) -> Any:
     """A boto3 client. Retries are botocore's own but for Bedrock, where the state machine retries.
 
-    A `quick` one gives up after some six seconds, while whoever called still waits for an answer.
+    A `quick` one gives up after some six seconds, while whoever called still waits for an answer: three short
+    attempts, because a table that is throttled answers at once and mostly takes the third.
     """
-    attempts = {"mode": "standard", "total_max_attempts": (2 if quick else 4) if retries else 1}
-    times = {"connect_timeout": 2, "read_timeout": 3} if quick else {"connect_timeout": 3, "read_timeout": 60}
+    attempts = {"mode": "standard", "total_max_attempts": (3 if quick else 4) if retries else 1}
+    times = {"connect_timeout": 2, "read_timeout": 2} if quick else {"connect_timeout": 3, "read_timeout": 60}
     return boto3.client(service, config=Config(retries=attempts, **times))  # type: ignore[arg-type]
 
 
