@@ -12,8 +12,8 @@ from countersign.answers import Outcome
 from countersign.decisions import Proposal
 from countersign.models import Destination
 from countersign.outbound import Answer, NoAnswer
-from countersign.replies import compose_reply
-from countersign.slack_messages import LONGEST_TEXT, RATE_LIMITED_S, Slack
+from countersign.replies import LONGEST, compose_reply
+from countersign.slack_messages import RATE_LIMITED_S, Slack
 from tests.unit.deliveries import APPROVAL, DECIDED, REF, Desk, FakeSecrets, answer
 
 SLACK = Destination(channel="slack_thread", address="C0LAN2Q65/1793611799.000200", source="slack")
@@ -211,8 +211,8 @@ def test_nothing_is_posted_where_nobody_can_tell_whether_it_is_there(
 
 
 def test_a_text_that_slack_would_cut_off_is_not_posted(desk: Desk) -> None:
-    body = composed(desk, "&" * (LONGEST_TEXT // 5))
-    assert len(body["text"]) == LONGEST_TEXT
+    body = composed(desk, "&" * (LONGEST["slack_thread"] // 5))
+    assert len(body["text"]) == LONGEST["slack_thread"]
     too_long = {**body, "text": body["text"] + "x"}
     target = desk.network.resolve_target("https://slack.com/api")
     slack = Slack(desk.network, target, "xoxb-token", until=0, now=DECIDED)

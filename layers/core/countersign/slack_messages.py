@@ -17,10 +17,8 @@ from urllib.parse import urlencode
 from countersign.answers import Outcome, read_answer, retry_after_s
 from countersign.models import canonical_json
 from countersign.outbound import Answer, Network, PinnedTarget
-from countersign.replies import SLACK_METADATA
+from countersign.replies import LONGEST, SLACK_METADATA
 
-LONGEST_TEXT = 40_000
-"""Characters of a message, escapes included: Slack cuts a longer one off, and half is not what was signed."""
 PAGE = 100
 MAX_PAGES = 20
 MAX_PAGE_BYTES = 16 * 1_048_576
@@ -65,7 +63,8 @@ class Slack:
 
     def post_message(self, message: dict[str, Any]) -> Outcome:
         """Posts a message of `replies.compose_reply`. Raises NoAnswer, ConfigurationError."""
-        if len(message["text"]) > LONGEST_TEXT:
+        if len(message["text"]) > LONGEST["slack_thread"]:
+            # Slack would cut it off, and half is not what was signed.
             return Outcome(outcome="failed", reason="msg_too_long")
         headers = {**self._headers(), "Content-Type": "application/json; charset=utf-8"}
         answer = self.network.post(
