@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from countersign.errors import ConfigurationError, SignatureRejected
-from countersign.signatures import MAX_DIGESTS, SCHEMES, sign_standard_webhook, verify
+from countersign.signatures import MAX_DIGESTS, SCHEMES, is_signing_key, sign_standard_webhook, verify
 
 NOW = 1_790_000_000
 BODY = '{"subject": "Größe?",\r\n "id": 7}'.encode()
@@ -263,6 +263,12 @@ class TestSigning:
     def test_does_not_sign_with_no_key(self, secret: str) -> None:
         with pytest.raises(ConfigurationError, match="not base64"):
             sign_standard_webhook(secret, "c-1-a1", NOW, BODY)
+        assert not is_signing_key(secret)
+
+    @pytest.mark.parametrize("secret", [WHSEC, WHSEC.removeprefix("whsec_"), "MDEyMw"])
+    def test_says_which_secret_it_could_sign_with(self, secret: str) -> None:
+        assert is_signing_key(secret)
+        assert sign_standard_webhook(secret, "c-1-a1", NOW, BODY)
 
 
 class TestTextSchemes:
