@@ -334,17 +334,6 @@ def test_the_same_event_is_the_same_case(desk: Desk) -> None:
     assert [run["name"] for run in runs].count(first["case_id"]) == 1
 
 
-@pytest.mark.parametrize("parameters", [{"DailyBudgetUsd": "0.06", "CaseReserveUsd": "0.05"}])
-def test_at_the_cap_a_case_is_parked_and_starts_again_by_itself(desk: Desk) -> None:
-    first = desk.send(ASKED)
-    desk.until_status(first, "awaiting_approval")
-    second = desk.send(ASKED)
-    desk.until_status(second, "parked")
-    desk.decide(first, "reject", reason="Makes room.")
-    desk.until_status(first, "rejected")
-    desk.until_status(second, "awaiting_approval", days=0.1)
-
-
 def test_a_conversation_is_remembered(desk: Desk) -> None:
     event = {
         "id": "T-5",
