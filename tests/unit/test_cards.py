@@ -1,9 +1,11 @@
 """What people are shown: the card of an approval, the timeline and the cost of a case."""
 
+import pytest
+
 from countersign.approvals import Person
 from countersign.cards import case_answer, evidence_card, timeline
 from countersign.decisions import DecisionBody
-from countersign.models import LedgerEvent, StepRecord
+from countersign.models import CaseStatus, LedgerEvent, StepRecord
 from countersign.proposals import read_signed
 from tests.unit.stores import DRAFT, NOW, REF, TERMS, Stores, call, case_file
 
@@ -115,3 +117,18 @@ def test_what_has_no_known_price_is_no_zero() -> None:
     step = file.steps[0].model_copy(update={"calls": [unknown]})
     assert file.model_copy(update={"steps": [step]}).cost_usd() is None
     assert file.model_copy(update={"steps": []}).cost_usd() == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(CaseStatus.FAILED, "StoreConflict"), (CaseStatus.QUEUED, None), (CaseStatus.RUNNING, None)],
+)
+def test_a_redriven_case_has_no_outcome_before_it_has_ended_again(
+    stores: Stores, status: CaseStatus, outcome: str | None
+) -> None:
+    stores.open()
+    at = "2026-03-02T10:00:00.000Z"
+    stores.ledger.commit([stores.ledger.set_status(REF, status, at, outcome="StoreConflict")])
+    head = stores.ledger.head(REF)
+    assert head is not None
+    assert case_answer(head, [], None).outcome == outcome

@@ -9,7 +9,7 @@ import pytest
 
 from countersign.case_file import raw_key
 from countersign.errors import CaseFileMissing, ConfigurationError
-from countersign.models import CaseStatus, RawEvent, canonical_json, sha256_hex
+from countersign.models import CaseStatus, LedgerEvent, RawEvent, canonical_json, sha256_hex
 from countersign.opening import Opener
 from countersign.sources import load_source
 from functions.open_case.app import handler
@@ -122,6 +122,34 @@ def test_a_redriven_case_finds_its_file_and_goes_on(stores: Stores) -> None:
     assert [event.event for event in events] == ["case.opened", "case.redriven"]
     assert events[1].detail["execution"] == f"{CASE}-r2"
     assert stores.files.read(REF) == file
+
+
+def test_a_case_that_the_desk_queued_says_once_who_asked(stores: Stores) -> None:
+    keep(stores)
+    handler(FIRST, Context(), opener(stores))
+    asked = LedgerEvent(at=RECEIVED, event="case.redriven", actor="Alex Doe", detail={"run": 2})
+    stores.ledger.commit(
+        [
+            stores.ledger.set_status(REF, CaseStatus.QUEUED, RECEIVED, run=2),
+            stores.ledger.put_event(REF, "redriven#r2", asked),
+        ]
+    )
+    for _ in range(2):
+        handler(REDRIVEN, Context(), opener(stores))
+    head, events, _ = stores.ledger.history(REF)
+    assert head is not None
+    assert (head.status, head.run) == (CaseStatus.RUNNING, 2)
+    assert [event.actor for event in events if event.event == "case.redriven"] == ["Alex Doe"]
+
+
+def test_an_earlier_run_that_comes_late_leaves_the_later_one_alone(stores: Stores) -> None:
+    keep(stores)
+    handler(FIRST, Context(), opener(stores))
+    stores.ledger.commit([stores.ledger.set_status(REF, CaseStatus.QUEUED, RECEIVED, run=3)])
+    handler(REDRIVEN, Context(), opener(stores))
+    head = stores.ledger.head(REF)
+    assert head is not None
+    assert (head.status, head.run) == (CaseStatus.QUEUED, 3)
 
 
 def test_a_case_that_failed_to_open_can_be_redriven(stores: Stores) -> None:

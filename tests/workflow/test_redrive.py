@@ -11,6 +11,7 @@ from countersign.dead_letters import UNANSWERED
 from local.clock import VirtualClock
 from local.faults import Crash
 from local.gateway import Response
+from tests.workflow.command_line import CommandLine
 from tests.workflow.conftest import Desk, Json
 
 ASKED = "How often is delivery of a signed reply tried, and within how many hours?"
@@ -252,6 +253,26 @@ def test_a_redrive_that_was_cut_off_is_found_and_offered_again(desk: Desk) -> No
     assert fail(desk, case_id)["outcome"] == "ExecutionMissing"
     assert redrive(desk, case_id)["execution"] == f"{case_id}-r3"
     desk.waiting(case_id)
+
+
+def test_the_command_line_lists_and_redrives(desk: Desk) -> None:
+    mend = break_down(desk, "recall_memory")
+    case_id = desk.send(ASKED)
+    fail(desk, case_id)
+    mend()
+    terminal = CommandLine(desk.stack, desk.token)
+    listed = terminal.run("failures")
+    assert (listed.exit_code, listed.stderr) == (0, "")
+    [line] = [line for line in listed.stdout.splitlines() if case_id[:10] in line]
+    for words in ("failed case", "Recall Memory", "RuntimeError"):
+        assert words in line
+    done = terminal.run("redrive", case_id)
+    assert (done.exit_code, done.stdout) == (0, f"{case_id[:10]} runs again as {case_id}-r2\n")
+    desk.waiting(case_id)
+    late = terminal.json("redrive", case_id, status=1)
+    assert late["redriven"] == []
+    [refused] = late["refused"]
+    assert refused["reason"].startswith("the case is awaiting approval")
 
 
 class TestDeadLetters:

@@ -20,6 +20,7 @@ from countersign.api import (
     Usage,
 )
 from countersign.decisions import Approval, ApprovalStatus, DecisionDocument, Proposal
+from countersign.endings import FINAL
 from countersign.models import (
     CaseFile,
     CaseHead,
@@ -76,7 +77,8 @@ def case_answer(head: CaseHead, events: Sequence[LedgerEvent], file: CaseFile | 
         approval_id=head.approval_id,
         usage=_usage(file.calls() if file else []),
         cost_usd=_money(file.cost_usd()) if file else None,
-        outcome=head.outcome,
+        # A redriven case has none until it has ended again.
+        outcome=head.outcome if head.status in FINAL else None,
     )
 
 
