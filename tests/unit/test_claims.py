@@ -248,3 +248,50 @@ def test_whatever_cases_do_the_limits_hold_and_nothing_leaks(stores: Stores, see
     much_later = now + timedelta(days=2)
     for name in ("x", "y", "z"):
         take(stores, name, much_later, limits, amount=Decimal("0.01"), since=much_later)
+
+
+class Interrupted:
+    """A DynamoDB in which others write just before each of our writes, while we believe what we have read."""
+
+    def __init__(self, db: Any, others: Any) -> None:
+        self._db, self._others, self._busy = db, others, False
+
+    def transact_write_items(self, **writes: Any) -> Any:
+        if not self._busy:
+            self._busy = True
+            self._others()
+            self._busy = False
+        return self._db.transact_write_items(**writes)
+
+    def get_item(self, **key: Any) -> Any:
+        return self._db.get_item(**key)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_write_of_others_between_a_look_and_a_write_passes_a_limit(stores: Stores, seed: int) -> None:
+    chance, limits = random.Random(seed), Limits(CAP, PART, 3)
+    now = NOW
+    held: dict[str, Hold] = {}
+
+    def step(claims: Claims) -> None:
+        name = f"c{chance.randrange(6)}"
+        ref = CaseRef(tenant="default", case_id=name)
+        if name in held:
+            if chance.random() < 0.5:
+                hold = held.pop(name)
+                claims.settle(ref, hold, usd(chance.randrange(micro(hold.reserved_usd) // 8 + 1)))
+            return
+        request = asked(name, usd(chance.randrange(1, 50_000)), f"r1#{chance.random()}", now)
+        try:
+            held[name] = claims.take(request, limits, now)
+        except (BudgetExhausted, SlotsTaken, StoreConflict):
+            held.pop(name, None)
+
+    ours = Claims(Interrupted(stores.db, lambda: step(stores.claims)), "claims")  # type: ignore[arg-type]
+    for _ in range(60):
+        now += timedelta(seconds=chance.choice([1, 60, 400]))
+        step(ours)
+        usage = stores.claims.usage("default", f"{now:%Y-%m-%d}")
+        assert usd(usage.used) <= CAP
+        assert sum(until > now.timestamp() for until in usage.holders.values()) <= limits.slots
+        assert usage.used >= sum(entry.amount for entry in usage.held.values())
