@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from countersign.case_file import raw_key
 from countersign.errors import EventInProgress, IntakeUnavailable, InvalidRequest, SignatureRejected
 from countersign.intake import Receipt, derive_case_id
-from countersign.models import CaseRef, RawEvent
+from countersign.models import CaseRef, RawEvent, canonical_json
 from countersign.sources import Ignored
 from local.stores import atomic_stores
 from tests.unit.senders import (
@@ -345,3 +346,20 @@ class TestReplyUrl:
             intake.receive(self.EVENT)
         assert intake.secrets.asked == ["test/sources/stripe"] * 2
         assert intake.objects() == []
+
+
+@pytest.mark.parametrize("event", [WEBHOOK, GITHUB], ids=["webhook", "github"])
+def test_an_event_that_was_forgotten_is_a_duplicate_for_good(intake: Intake, event: Any) -> None:
+    first = intake.receive(event)
+    intake.queued()
+    key = raw_key(CaseRef(tenant="default", case_id=first.case_id))
+    raw = intake.stores.files.get_model(key, RawEvent)
+    mark = RawEvent(
+        source=raw.source, received_at=raw.received_at, headers={}, body="", forgotten=raw.body_sha256
+    )
+    intake.stores.files.replace(key, canonical_json(mark))
+    for claim in intake.claimed():  # a fortnight later
+        intake.stores.db.delete_item(TableName="claims", Key={"id": claim["id"]})
+    assert intake.receive(event) == Receipt(first.case_id, duplicate=True)
+    assert intake.queued() == []
+    assert intake.stores.files.get_model(key, RawEvent) == mark

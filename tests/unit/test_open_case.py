@@ -198,6 +198,15 @@ def test_a_case_without_its_raw_event_is_our_fault(stores: Stores) -> None:
         handler(FIRST, Context(), opener(stores))
 
 
+def test_a_forgotten_event_opens_nothing(stores: Stores) -> None:
+    raw = keep(stores)
+    mark = raw.model_copy(update={"headers": {}, "body": "", "forgotten": raw.body_sha256})
+    stores.files.replace(raw_key(REF), canonical_json(mark))
+    with pytest.raises(CaseFileMissing, match="erased on request"):
+        handler(FIRST, Context(), opener(stores))
+    assert stores.ledger.head(REF) is None
+
+
 def test_a_case_that_has_come_to_a_good_end_stays_there_when_it_is_redriven(stores: Stores) -> None:
     keep(stores)
     handler(FIRST, Context(), opener(stores))

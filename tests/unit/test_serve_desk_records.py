@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from countersign.case_file import raw_key
+from countersign.clock import instant
 from countersign.intake import derive_case_id
-from countersign.models import CaseRef, RawEvent, canonical_json
+from countersign.models import CaseRef, CaseStatus, RawEvent, canonical_json
 from tests.unit.api_calls import Desk
 from tests.unit.stores import REF, Stores, case_file
 from tests.unit.test_reconciling import DeadLetters, Executions, Queue, reconciler
@@ -22,7 +23,7 @@ class Records(Desk):
         super().__init__(stores)
         self.executions, self.queue = Executions(), Queue()
         desk = reconciler(stores, self.executions, DeadLetters(), self.queue)
-        self.ports = replace(self.ports, reconciler=lambda: desk)
+        self.ports = replace(self.ports, reconciler=lambda: desk, arbiter=lambda: stores.arbiter)
 
     def accept(self, ref: CaseRef = REF) -> None:
         raw = RawEvent(source="webhook", received_at="2026-03-02T08:59:58.000Z", headers={}, body="{}")
@@ -115,3 +116,30 @@ def test_known_is_what_was_accepted_with_or_without_a_case(desk: Records) -> Non
 )
 def test_a_bad_question_is_the_caller_s_fault(desk: Records, body: dict[str, Any], status: int) -> None:
     assert desk.call("find_unknown_events", body=body).status in {status, 400}
+
+
+def test_a_case_that_ended_is_forgotten_by_who_asked(desk: Records) -> None:
+    desk.accept()
+    desk.stores.open(status=CaseStatus.REJECTED)
+    done = desk.call("forget_case").json()
+    assert done == {
+        "case_id": REF.case_id,
+        "forgotten_at": instant(desk.now),
+        "erased": 1,
+        "recalled_by": [],
+    }
+    last = desk.stores.ledger.history(REF)[1][-1]
+    assert (last.event, last.actor) == ("case.forgotten", "Alex Doe")
+
+
+@pytest.mark.parametrize("path", [f"/cases/{REF.case_id}/forget", "/cases/c-0/forget", "/cases/a%23b/forget"])
+def test_what_is_not_there_is_not_forgotten(desk: Records, path: str) -> None:
+    desk.stores.open(case_file("acme"), CaseStatus.REJECTED)
+    assert desk.call("forget_case", path=path).status == 404
+
+
+def test_a_case_that_runs_is_not_forgotten(desk: Records) -> None:
+    desk.stores.open()
+    answer = desk.call("forget_case")
+    assert (answer.status, answer.code) == (409, "case_not_ended")
+    assert desk.stores.files.read(REF).request.subject == "Delivery"

@@ -267,6 +267,8 @@ def test_every_text_of_a_case_is_erased_by_age() -> None:
         assert [days for prefix, days in erased.items() if key.startswith(prefix)] == [
             {"Ref": "CaseFileDays"}
         ], key
+    # What a version was before is gone soon after, so that erased by age is erased.
+    assert {rule["NoncurrentVersionExpiration"]["NoncurrentDays"] for rule in rules} == {7}
 
 
 @pytest.mark.parametrize("bucket", of_type("AWS::S3::Bucket"))
