@@ -55,6 +55,8 @@ FOR_READERS = {
     ("POST", "/knowledge/documents"),
     ("GET", "/knowledge/jobs/{job_id}"),
     ("POST", "/knowledge/search"),
+    ("GET", "/destinations"),
+    ("POST", "/destinations/{destination_id}/on"),
     ("GET", "/failures"),
     ("POST", "/failures/redrive"),
     ("POST", "/cases/{case_id}/redrive"),
