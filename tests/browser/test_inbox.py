@@ -266,13 +266,16 @@ def test_each_verdict_sends_its_body_and_the_hash_of_what_was_shown(
 def test_approving_asks_once_more_where_something_stands_out(
     inbox: Inbox, api: FakeApi, make_card: MakeCard
 ) -> None:
-    card = make_card(1, risk="high")
+    card = make_card(1, risk="high", too_long_by=3)
+    card["destination"]["off_since"] = "2026-03-02T09:00:00.000Z"
     card["draft"]["actions"] = [{"name": "close_issue", "arguments": {"number": 7}}]
     inbox.open_card(api.add(card))
     inbox.one("[data-verdict=approve]").click()
     risks = [item.text for item in inbox.all("#decision .risks li")]
+    assert risks.pop(0).startswith("The destination is switched off since ")
     assert risks == [
         "The evidence does not support 1 claim.",
+        "The reply is 3 characters longer than its channel takes: edit it.",
         "The request was judged high risk.",
         "Approving also allows 1 proposed action.",
     ]
