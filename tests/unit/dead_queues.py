@@ -58,6 +58,12 @@ class Queues:
         sent = self.sqs.send_message(QueueUrl=self.url[f"{kind}-dead"], MessageBody=body)
         return f"{kind}:{sent['MessageId']}"
 
+    def held(self, name: str) -> int:
+        """How many messages a queue holds, also those that are hidden for now."""
+        names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+        answer = self.sqs.get_queue_attributes(QueueUrl=self.url[name], AttributeNames=list(names))
+        return sum(int(answer["Attributes"][each]) for each in names)
+
     def waiting(self, name: str) -> int:
         """How many messages of a queue can be received now."""
         answer = self.sqs.get_queue_attributes(

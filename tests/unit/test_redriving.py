@@ -92,6 +92,24 @@ class TestACase:
         redriven = [line for line in stores.ledger.history(REF)[1] if line.event == "case.redriven"]
         assert [line.actor for line in redriven] == ["Kim Roe"]
 
+    def test_that_has_moved_meanwhile_is_left_alone(
+        self, stores: Stores, queues: Queues, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        failed(stores)
+        commit, moved = stores.ledger.commit, []
+
+        def move(writes: Any) -> None:
+            if not moved:
+                moved.append(True)
+                commit([stores.ledger.set_status(REF, CaseStatus.RUNNING, instant(LATER))])
+            commit(writes)
+
+        monkeypatch.setattr(stores.ledger, "commit", move)
+        with pytest.raises(NotRedrivable, match="the case is running"):
+            queues.redriver.redrive_case(REF, ALEX, LATER)
+        assert stores.status() == "running"
+        assert "case.redriven" not in stores.events()
+
     def test_where_the_engine_was_down_asking_again_starts_it(self, stores: Stores, queues: Queues) -> None:
         failed(stores)
         queues.engine.is_down = True
@@ -207,7 +225,7 @@ class TestLetters:
     def test_an_intake_letter_goes_back_to_its_queue(self, stores: Stores, queues: Queues) -> None:
         first, other = queues.bury("intake", intake()), queues.bury("intake", intake("c-" + "1" * 32))
         assert self.redrive(queues, first) == ([(first, "queued_again")], [])
-        assert (queues.waiting("intake"), queues.waiting("intake-dead")) == (1, 1)
+        assert (queues.held("intake"), queues.held("intake-dead")) == (1, 1)
         [left] = queues.redriver.letters("default")
         assert left.id == other
 
@@ -226,7 +244,7 @@ class TestLetters:
         letter = queues.bury("delivery", delivery())
         assert self.redrive(queues, letter) == ([(letter, "started")], [])
         assert [intake.run for intake in queues.engine.started] == [2]
-        assert (queues.waiting("delivery"), queues.waiting("delivery-dead")) == (0, 0)
+        assert (queues.held("delivery"), queues.held("delivery-dead")) == (0, 0)
 
     def test_a_delivery_that_is_waited_for_goes_back_to_its_queue(
         self, stores: Stores, queues: Queues
@@ -235,7 +253,7 @@ class TestLetters:
         queues.engine.tokens.add("token-1")
         letter = queues.bury("delivery", delivery())
         assert self.redrive(queues, letter) == ([(letter, "queued_again")], [])
-        assert (queues.waiting("delivery"), queues.waiting("delivery-dead")) == (1, 0)
+        assert (queues.held("delivery"), queues.held("delivery-dead")) == (1, 0)
         line = stores.ledger.history(REF)[1][-1]
         assert (line.event, line.actor) == ("delivery.queued_again", "Alex Doe")
         assert line.detail == {"approval_id": APPROVAL, "attempt": 1}
@@ -247,7 +265,7 @@ class TestLetters:
         stores.open(status=status)
         letter = queues.bury("delivery", delivery())
         assert self.redrive(queues, letter) == ([(letter, "put_away")], [])
-        assert (queues.waiting("delivery"), queues.waiting("delivery-dead")) == (0, 0)
+        assert (queues.held("delivery"), queues.held("delivery-dead")) == (0, 0)
 
     def test_one_that_is_refused_stays_and_stops_no_other(self, stores: Stores, queues: Queues) -> None:
         failed(stores)
@@ -291,6 +309,13 @@ class TestAll:
         assert len({intake.case_id for intake in queues.engine.started}) == PAGE + 2
         assert queues.redriver.cases("default", 100, None) == ([], None)
         assert len(queues.redriver.cases("acme", 100, None)[0]) == 1
+
+    def test_letters_beyond_what_a_call_may_do_stay(self, stores: Stores, queues: Queues) -> None:
+        for number in range(AT_ONCE + 2):
+            queues.bury("intake", intake(f"c-{number:032x}"))
+        redrives = queues.redriver.redrive_all("default", None, ALEX, LATER)
+        assert len(redrives.redriven) == queues.held("intake") == AT_ONCE
+        assert queues.waiting("intake-dead") == 2
 
     def test_nothing_failed(self, stores: Stores, queues: Queues) -> None:
         redrives = queues.redriver.redrive_all("default", None, ALEX, LATER)
