@@ -48,6 +48,8 @@ class Crew:
     redriven: int = 0
     swept: int = 0
     reconciled: int = 0
+    lost: list[str] = field(default_factory=list)
+    """What only a reconciliation found: acknowledged, and in nobody's hands."""
     told: list[int] = field(default_factory=list)
     """The statuses that the person's clicks were answered with."""
 
@@ -119,8 +121,12 @@ class Crew:
         """Puts back what was acknowledged and is not accounted for, as `countersign reconcile --repair`."""
         self.reconciled += 1
         account = self._call("GET", "/reconciliation")
-        lost = [each["case_id"] for each in account.json()["unaccounted"]] if account.status == 200 else []
-        if lost:
+        found = account.json()["unaccounted"] if account.status == 200 else []
+        # A case that could not even be opened has no row that could say so: its execution's alarm rings.
+        self.lost += [
+            f"{each['case_id']} {each['reason']}" for each in found if each["reason"] != "not_opened"
+        ]
+        if lost := [each["case_id"] for each in found]:
             self._call("POST", "/reconciliation/repairs", {"case_ids": lost})
 
     def sweep(self) -> None:

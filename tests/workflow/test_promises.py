@@ -286,6 +286,8 @@ class Promises(RuleBasedStateMachine):
         if strangers:
             self.figures["unexpected"] += len(strangers)
             yield f"nobody sent {strangers}"
+        self.figures["lost"] += len(self.crew.lost)
+        yield from (f"was lost until it was reconciled: {lost}" for lost in self.crew.lost)
         yield from audit_queues(self.desk)
         yield from audit_claims(self.desk)
         yield from audit_money(self.desk, cases, self.used_before)
