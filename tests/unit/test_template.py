@@ -55,6 +55,7 @@ FOR_READERS = {
     ("POST", "/knowledge/documents"),
     ("GET", "/knowledge/jobs/{job_id}"),
     ("POST", "/knowledge/search"),
+    ("GET", "/limits"),
     ("GET", "/destinations"),
     ("POST", "/destinations/{destination_id}/on"),
     ("GET", "/failures"),
