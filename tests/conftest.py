@@ -100,4 +100,4 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"{proof.replace('_', ' ')}: {figures}")
     if found and config.getoption("--record-proofs"):
         kept = json.loads(PROOFS.read_text()) if PROOFS.is_file() else {}
-        PROOFS.write_text(json.dumps({**kept, **found}, indent=2, sort_keys=True) + "\n")
+        PROOFS.write_text(json.dumps({**kept, **found}, indent=2) + "\n")
