@@ -119,7 +119,7 @@ class TestACase:
         queues.redriver.redrive_case(REF, KIM, LATER)
         assert [intake.run for intake in queues.engine.started] == [2]
 
-    @pytest.mark.parametrize("status", set(CaseStatus) - {CaseStatus.FAILED})
+    @pytest.mark.parametrize("status", sorted(set(CaseStatus) - {CaseStatus.FAILED}))
     def test_that_has_not_failed_is_left_alone(
         self, stores: Stores, queues: Queues, status: CaseStatus
     ) -> None:
