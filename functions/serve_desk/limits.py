@@ -8,6 +8,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from countersign.api_limits import Lease, LimitsAnswer, Parked
 from countersign.calls import Call
+from countersign.claims import day_of
 from countersign.clock import instant
 from countersign.ledger import Ledger
 from countersign.models import CaseStatus
@@ -24,7 +25,7 @@ def show_limits() -> dict[str, Any]:
     call: Call[DeskPorts] = router.context["call"]
     call.takes()
     limits, now = call.ports.limits(), call.ports.now()
-    day = f"{now.astimezone(UTC):%Y-%m-%d}"
+    day = day_of(now)
     usage = call.ports.claims().usage(call.tenant, day)
     reserved = sum(held.amount for held in usage.held.values())
     answer = LimitsAnswer(

@@ -151,16 +151,16 @@ def test_what_is_blocked_closes_as_blocked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("waits_for", "times", "shortest", "longest"),
+    ("waiting_for", "times", "shortest", "longest"),
     [("slot", 1, 8, 15), ("slot", 3, 30, 60), ("slot", 40, 150, 300), ("budget", 1, 900, 991)],
 )
 def test_a_parked_case_asks_again_soon_for_a_slot_and_later_for_money(
-    waits_for: str, times: int, shortest: int, longest: int
+    waiting_for: str, times: int, shortest: int, longest: int
 ) -> None:
-    text, parked = expression("Wait For Turn", "Seconds"), {"for": waits_for, "times": times}
+    text, parked = expression("Wait For Turn", "Seconds"), {"for": waiting_for, "times": times}
     waited = [evaluate(text.replace("$random()", chance), {"parked": parked}) for chance in ("0", "1")]
     assert sorted(waited) == [shortest, longest]
-    assert longest < TURN_S[waits_for], "its turn is kept until it comes"
+    assert longest < TURN_S[waiting_for], "its turn is kept until it comes"
 
 
 def test_a_lease_is_longer_than_drafting_with_every_timeout_and_retry() -> None:

@@ -88,7 +88,8 @@ def test_a_case_is_parked_and_says_what_it_waits_for(
     assert stores.status() == "running"
 
 
-def test_a_case_that_needs_more_gives_back_what_is_left_and_takes_what_it_needs(stores: Stores) -> None:
+def open_stopped(stores: Stores) -> None:
+    """Opens a case that needs 0.08 USD to write on."""
     stopped = StepRecord(
         state="Write Draft",
         round=1,
@@ -98,6 +99,10 @@ def test_a_case_that_needs_more_gives_back_what_is_left_and_takes_what_it_needs(
     )
     file = case_file()
     stores.open(file.model_copy(update={"steps": [*file.steps, stopped]}))
+
+
+def test_a_case_that_needs_more_gives_back_what_is_left_and_takes_what_it_needs(stores: Stores) -> None:
+    open_stopped(stores)
     first = reserve(stores, event("case"))
     for _ in range(2):
         second = reserve(stores, event("needs_more") | {"reservation": first})
@@ -106,15 +111,7 @@ def test_a_case_that_needs_more_gives_back_what_is_left_and_takes_what_it_needs(
 
 
 def test_a_case_that_waits_holds_nothing(stores: Stores) -> None:
-    stopped = StepRecord(
-        state="Write Draft",
-        round=1,
-        at="2026-03-02T09:00:01.000Z",
-        error="BudgetExhausted",
-        detail={"needed_usd": "0.08"},
-    )
-    file = case_file()
-    stores.open(file.model_copy(update={"steps": [*file.steps, stopped]}))
+    open_stopped(stores)
     first = reserve(stores, event("case"), "0.10")
     others_hold(stores, "0.05", "0.10")
     with pytest.raises(BudgetExhausted):

@@ -10,7 +10,17 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from countersign.decisions import ApprovalStatus, PolicyRef, Verdict
-from countersign.models import CaseStatus, Citation, Claim, Passage, ProposedAction, Review, Risk, Score
+from countersign.models import (
+    CaseStatus,
+    Citation,
+    Claim,
+    Passage,
+    ProposedAction,
+    Review,
+    Risk,
+    Score,
+    WaitingFor,
+)
 
 
 class Body(BaseModel):
@@ -82,7 +92,7 @@ class CaseLine(Body):
 
     case_id: str
     status: CaseStatus
-    waiting_for: Literal["budget", "slot"] | None
+    waiting_for: WaitingFor | None
     source: str
     subject: str
     created_at: str

@@ -10,8 +10,8 @@ from countersign.clock import instant
 from countersign.errors import BudgetExhausted, SlotsTaken
 from countersign.items import Item
 from countersign.ledger import Ledger, Rejected
-from countersign.models import CaseFile, CaseRef, CaseStatus, LedgerEvent
-from countersign.spending import Hold, Limits, WaitsFor, needed_usd
+from countersign.models import CaseFile, CaseRef, CaseStatus, LedgerEvent, WaitingFor
+from countersign.spending import Hold, Limits, needed_usd
 
 PAYING = frozenset({"Plan Work", "Write Draft", "Review Draft"})
 """The states that pay for models. What one of them paid before it broke down, nobody knows."""
@@ -58,7 +58,7 @@ class Reserving:
     run: int
     part: int
     since: str
-    parked_for: WaitsFor | None
+    parked_for: WaitingFor | None
     held: Hold | None
 
     @property
@@ -102,7 +102,7 @@ class Reserve:
         self.holds.give_back(file, case.held)
         return file.known_cost_usd(), needed_usd(file)
 
-    def _park(self, case: Reserving, waiting_for: WaitsFor, at: str) -> None:
+    def _park(self, case: Reserving, waiting_for: WaitingFor, at: str) -> None:
         """Says so on the head, and once for each reason in the history."""
         if case.parked_for == waiting_for:
             return

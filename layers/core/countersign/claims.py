@@ -23,9 +23,9 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from countersign.errors import BudgetExhausted, BudgetTooSmall, SlotsTaken, StoreConflict
-from countersign.items import Item
-from countersign.models import CaseRef
-from countersign.spending import Hold, Limits, WaitsFor, micro, usd
+from countersign.items import Item, conflicted, refused
+from countersign.models import CaseRef, WaitingFor
+from countersign.spending import Hold, Limits, micro, usd
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -35,7 +35,7 @@ KEEP_DAYS = 14
 WRITE_ATTEMPTS = 4
 LEASE_S = 4 * 3_600
 """Longer than drafting can take with every timeout and every retry of the machine's states between."""
-TURN_S: Mapping[WaitsFor, int] = {"slot": 400, "budget": 1_200}
+TURN_S: Mapping[WaitingFor, int] = {"slot": 400, "budget": 1_200}
 """How long a turn is kept: longer than the machine's longest wait until that case asks again."""
 EXPIRED_AT_ONCE = 20
 
@@ -66,7 +66,7 @@ class Turn:
     since: str
     until: int
     amount: int
-    waits_for: WaitsFor
+    waiting_for: WaitingFor
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Usage:
             return None
         return kept if (kept.since, kept.case_id) < (asked.since, asked.ref.case_id) else None
 
-    def lacks(self, asked: Asked, limits: Limits, now: datetime) -> WaitsFor | None:
+    def lacks(self, asked: Asked, limits: Limits, now: datetime) -> WaitingFor | None:
         """What there is not enough of, what is kept for somebody else left out."""
         ahead = self.ahead_of(asked, now)
         if self.used + asked.amount + (ahead.amount if ahead else 0) > micro(limits.cap_usd):
@@ -123,7 +123,7 @@ class Claims:
         Raises BudgetExhausted where the day's cap would be passed, SlotsTaken where as many cases draft as
         may, BudgetTooSmall where no day could pay for it, StoreConflict.
         """
-        tenant, day = asked.ref.tenant, _day(now)
+        tenant, day = asked.ref.tenant, day_of(now)
         if asked.amount > micro(limits.cap_usd):
             raise BudgetTooSmall(f"{asked.amount_usd} USD is more than a day of tenant {tenant} may cost")
         seen = Usage()
@@ -179,9 +179,9 @@ class Claims:
     def held_by(self, ref: CaseRef, now: datetime) -> Hold | None:
         """What a case holds of today's or yesterday's budget. What is older is of no use to anybody."""
         for moment in (now, now - timedelta(days=1)):
-            held = _held(self._get(_budget(ref.tenant, _day(moment)))).get(ref.case_id)
+            held = _held(self._get(_budget(ref.tenant, day_of(moment)))).get(ref.case_id)
             if held:
-                return _hold(held, _day(moment))
+                return _hold(held, day_of(moment))
         return None
 
     def usage(self, tenant: str, day: str) -> Usage:
@@ -250,23 +250,23 @@ class Claims:
             # An earlier run was lost with what it held: nobody knows what it spent, so all of it stays.
             names["#part"], values[":lost"], free = "part", mine.part, "held.#case.#part = :lost"
         return self._update(
-            _budget(asked.ref.tenant, _day(now)),
+            _budget(asked.ref.tenant, day_of(now)),
             "SET held.#case = :hold, used = used + :amount, expiration = :expiration",
             f"attribute_exists(held) and used <= :room and {free}",
             names,
             values,
         )
 
-    def _keep_turn(self, asked: Asked, seen: Usage, waits_for: WaitsFor, now: datetime) -> None:
+    def _keep_turn(self, asked: Asked, seen: Usage, waiting_for: WaitingFor, now: datetime) -> None:
         """Has the next turn kept for a case that was refused, unless somebody goes before it."""
         if seen.ahead_of(asked, now):
             return
         turn = {
             "case_id": asked.ref.case_id,
             "since": asked.since,
-            "until": int(now.timestamp()) + TURN_S[waits_for],
+            "until": int(now.timestamp()) + TURN_S[waiting_for],
             "amount": asked.amount,
-            "waits_for": waits_for,
+            "waiting_for": waiting_for,
         }
         condition, names = "attribute_not_exists(kept)", dict[str, str]()
         values: Item = {":turn": turn}
@@ -318,14 +318,9 @@ class Claims:
         try:
             self._db.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
         except ClientError as error:
-            response: Any = error.response
-            reasons = [reason.get("Code") for reason in response.get("CancellationReasons", [])]
-            if (
-                "TransactionConflict" in reasons
-                or response["Error"]["Code"] == "TransactionConflictException"
-            ):
+            if conflicted(error):
                 raise StoreConflict("another case was taking or letting go at the same moment") from None
-            if "ConditionalCheckFailed" in reasons:
+            if refused(error):
                 return False
             raise
         return True
@@ -348,7 +343,7 @@ def _held(budget: Item) -> dict[str, Held]:
 
 def _slots_kept(ahead: Turn | None) -> int:
     """A case that waits for money alone has no slot kept for it."""
-    return 1 if ahead and ahead.waits_for == "slot" else 0
+    return 1 if ahead and ahead.waiting_for == "slot" else 0
 
 
 def _slots(tenant: str) -> str:
@@ -359,7 +354,8 @@ def _budget(tenant: str, day: str) -> str:
     return f"budget#{tenant}#{day}"
 
 
-def _day(moment: datetime) -> str:
+def day_of(moment: datetime) -> str:
+    """The day (UTC) whose budget is spent then, `YYYY-MM-DD`."""
     return f"{moment.astimezone(UTC):%Y-%m-%d}"
 
 

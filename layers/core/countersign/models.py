@@ -24,6 +24,8 @@ class Record(BaseModel):
 Score = Annotated[float, Field(ge=0, le=1)]
 Risk = Literal["low", "medium", "high"]
 Channel = Literal["callback", "github_issue", "github_discussion", "slack_thread"]
+WaitingFor = Literal["budget", "slot"]
+"""What a parked case waits for."""
 
 
 class CaseStatus(StrEnum):
@@ -365,7 +367,7 @@ class CaseHead(OfCase):
     outcome: str | None = None
     failed_in: str | None = None
     forgotten_at: str | None = None
-    waiting_for: Literal["budget", "slot"] | None = None
+    waiting_for: WaitingFor | None = None
     run: int = 1
 
     @property

@@ -7,14 +7,11 @@ what it holds, and what all cases hold never passes the day's cap.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
-from typing import Any, Literal
+from typing import Any
 
 from countersign.models import CaseFile, Record
 
 MICRO = 1_000_000
-
-WaitsFor = Literal["budget", "slot"]
-"""What a parked case waits for."""
 
 
 @dataclass(frozen=True)
