@@ -166,7 +166,10 @@ class Gateway:
     ) -> Response:
         if len(body) > BODY_LIMIT:
             return message(413, "Request Entity Too Large")
-        split = urlsplit("//host" + target if target.startswith("/") else target)
+        try:
+            split = urlsplit("//host" + target if target.startswith("/") else target)
+        except ValueError:
+            return message(400, "Bad Request")
         # API Gateway matches and passes on the decoded path.
         path = unquote(split.path) or "/"
         route, variables = self._route(method, path)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.exceptions import ClientDisconnected
@@ -13,7 +14,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from local.gateway import BODY_LIMIT, Gateway, message
+from local.gateway import BODY_LIMIT, Gateway, Response, message
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 _CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request")
 _READ_STEP = 64 * 1024
 _DRAIN_LIMIT = 64 * 1024 * 1024
+_SILENT_S = 30
+"""How long a client may say nothing in the middle of a request."""
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class PortTaken(OSError):
@@ -28,9 +32,39 @@ class PortTaken(OSError):
 
 
 class _QuietHandler(WSGIRequestHandler):
-    """Keeps connections open between requests, and the log to itself."""
+    """Refuses what is no HTTP before anything reads it, as API Gateway does, and keeps the log to itself."""
 
     protocol_version = "HTTP/1.1"
+    # Python takes a line without a version for HTTP/0.9, whose answers have no status.
+    default_request_version = protocol_version
+    error_content_type = "application/json"
+    error_message_format = '{"message":"%(explain)s"}'
+    timeout = _SILENT_S
+
+    def parse_request(self) -> bool:
+        if not super().parse_request():
+            return False
+        fault = self._fault()
+        if fault:
+            self.send_error(400, explain=fault)
+        return fault is None
+
+    def _fault(self) -> str | None:
+        """What is wrong with the request's target, or with how it says where its body ends."""
+        try:
+            urlsplit(self.path)
+        except ValueError:
+            return "Bad request target"
+        lengths = set(self.headers.get_all("content-length", []))
+        codings = self.headers.get_all("transfer-encoding", [])
+        if len(lengths) > 1 or not all(map(_LENGTH.fullmatch, lengths)):
+            return "Bad Content-Length"
+        if codings and (lengths or [each.strip().lower() for each in codings] != ["chunked"]):
+            return "Bad Transfer-Encoding"
+        return None
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing: werkzeug would read the request's target, which may be none."""
 
     def log(self, type: str, message: str, *args: Any) -> None:
         """Say nothing: the functions log their outcomes."""
@@ -84,27 +118,34 @@ def gateway_app(gateway: Callable[[], Gateway]) -> "WSGIApplication":
 
     def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         request = Request(environ)
+        body = None
         try:
             body = _read_body(request)
-        except ClientDisconnected:
-            return WerkzeugResponse(status=400)(environ, start_response)
-        if body is None:
-            answer = message(413, "Request Entity Too Large")
+        except (ClientDisconnected, OSError):
+            # It went away, said nothing for too long, or sent what is no chunk.
+            answer = message(400, "Bad Request")
         else:
-            target = environ.get("RAW_URI") or environ.get("REQUEST_URI") or request.full_path
-            answer = gateway().handle(
-                request.method,
-                target,
-                list(request.headers.items()),
-                body,
-                source_ip=request.remote_addr or "127.0.0.1",
-            )
+            answer = _answer(gateway(), request, body)
         response = WerkzeugResponse(answer.body, status=answer.status, headers=list(answer.headers))
         if body is None:
             response.headers["connection"] = "close"
         return response(environ, start_response)
 
     return app
+
+
+def _answer(gateway: Gateway, request: Request, body: bytes | None) -> Response:
+    if body is None:
+        return message(413, "Request Entity Too Large")
+    environ = request.environ
+    target = environ.get("RAW_URI") or environ.get("REQUEST_URI") or request.full_path
+    return gateway.handle(
+        request.method,
+        target,
+        list(request.headers.items()),
+        body,
+        source_ip=request.remote_addr or "127.0.0.1",
+    )
 
 
 def _read_body(request: Request) -> bytes | None:

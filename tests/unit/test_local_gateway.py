@@ -145,6 +145,10 @@ def test_public_routes_ask_nobody(gateway: Gateway, runner: FakeRunner) -> None:
     assert "authorizer" not in runner.event["requestContext"]
 
 
+def test_a_target_that_is_none_is_refused(gateway: Gateway) -> None:
+    assert gateway.handle("GET", "http://[bad/cases/x", [], b"").status == 400
+
+
 def test_what_has_no_route_is_not_found(runner: FakeRunner) -> None:
     paths = {"/a": {"get": _operation("a", public=True)}}
     gateway = Gateway(read_routes({"paths": paths}), runner=runner, clock=Clock(), api_id="x", account="1")

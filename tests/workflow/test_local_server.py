@@ -1,6 +1,7 @@
 """The stack over HTTP."""
 
 import http.client
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import boto3
 import pytest
 import requests
 
+from local import server
 from local.gateway import BODY_LIMIT
 from local.server import PortTaken, Server, aws_app, gateway_app
 from local.stack import Stack
@@ -26,6 +28,42 @@ def stack() -> Iterator[Stack]:
 def api(stack: Stack) -> Iterator[Server]:
     with Server(gateway_app(lambda: stack.gateway)) as server:
         yield server
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"POST /hooks/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n",
+        b"POST /hooks/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabc\r\n0\r\n\r\n",
+        b"POST /hooks/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n0\r\n\r\n",
+        b"POST /hooks/x HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\nabc",
+        b"POST /hooks/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n",
+        b"POST /hooks/x HTTP/1.1\r\nContent-Length: abc\r\n\r\n{}",
+        b"POST /hooks/x HTTP/1.1\r\nContent-Length: -2\r\n\r\n{}",
+        b"POST /hooks/x HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{} ",
+        b"POST /hooks/x HTTP/1.1\r\nContent-Length: \xd9\xa5\r\n\r\nhello",
+        b"POST http://[bad/hooks/x HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
+        b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused(api: Server, sent: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=20) as connection:
+        connection.sendall(sent)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert (answer.status, answer.headers["content-type"]) == (400, "application/json")
+        assert json.loads(answer.read()).keys() == {"message"}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_body_that_stops_coming_is_refused(api: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server._QuietHandler, "timeout", 0.2)
+    for framing in (b"Content-Length: 9\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n9\r\n"):
+        with socket.create_connection(("127.0.0.1", api.port), timeout=20) as connection:
+            connection.sendall(b"POST /hooks/x HTTP/1.1\r\n" + framing + b"{}")
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert (answer.status, answer.read()) == (400, b'{"message":"Bad Request"}')
 
 
 def test_a_request_arrives_as_it_was_sent(stack: Stack, api: Server) -> None:
