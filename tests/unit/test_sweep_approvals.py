@@ -338,6 +338,20 @@ def test_old_subjects_go_a_page_at_a_time_and_are_looked_at_once(
     assert stores.calls == ["GetItem", "Query"]
 
 
+def test_a_page_without_subjects_stops_nothing(
+    stores: Stores, executions: Executions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "PAGE", 2)
+    refs = [stores.open(case_file(case_id=f"c-{number:032x}")).ref for number in range(4)]
+    for number, ref in enumerate(refs):
+        stores.ledger.commit(
+            [stores.ledger.change_row(*_head_key(ref), *_later(NOW + timedelta(minutes=number)))]
+        )
+    stores.ledger.commit([stores.ledger.blank_subject(*_head_key(ref)) for ref in refs[:3]])
+    late = NOW + timedelta(days=400)
+    assert sum(retention.erase_old_subjects(stores.ledger, "default", late) for _ in range(4)) == 1
+
+
 def _head_key(ref: CaseRef) -> tuple[str, str]:
     return f"{ref.tenant}#{ref.case_id}", "head"
 

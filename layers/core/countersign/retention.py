@@ -30,7 +30,8 @@ def erase_old_subjects(ledger: Ledger, tenant: str, before: datetime) -> int:
         if head.subject:
             _erase(ledger, head)
             erased += 1
-    if erased:
+    # Also past a page that had none: of events without a subject, or of cases that were forgotten before.
+    if heads and (row is None or heads[-1].created_at != row["until"]):
         ledger.commit([ledger.put_row(pk, "subjects", {"until": heads[-1].created_at})])
     return erased
 
