@@ -68,6 +68,17 @@ class Http(Protocol):
     ) -> Answer: ...
 
 
+def pages(turn: Callable[..., Json]) -> Iterator[Json]:
+    """Every page of a call that takes a `cursor` and answers with the next one's, None on the last."""
+    cursor: str | None = None
+    while True:
+        page = turn(cursor=cursor)
+        yield page
+        cursor = page["cursor"]
+        if not cursor:
+            return
+
+
 class ApiClient:
     """A deployment's API at `url`, as the person whom `token` stands for.
 
@@ -117,7 +128,7 @@ class ApiClient:
         """`{redriven, refused}` of failures, at most 100."""
         return self._post("/failures/redrive", {"ids": list(ids)})
 
-    def redrive_all(self, cursor: str | None) -> Json:
+    def redrive_all(self, cursor: str | None = None) -> Json:
         """`{redriven, refused, cursor}` of a page of all."""
         return self._post("/failures/redrive", {"all": True, **({"cursor": cursor} if cursor else {})})
 
@@ -125,7 +136,7 @@ class ApiClient:
         """`{case_id, forgotten_at, erased, recalled_by}`."""
         return self._post(f"/cases/{quote(case_id, safe='')}/forget", {})
 
-    def reconciliation(self, since: str | None, cursor: str | None) -> Json:
+    def reconciliation(self, since: str | None, cursor: str | None = None) -> Json:
         """A page of the account of accepted events; `since` is an instant in ISO 8601."""
         return self._get("/reconciliation", {"since": since, "cursor": cursor})
 
@@ -191,13 +202,8 @@ class ApiClient:
         """The id of a destination: a whole one, or a unique beginning of those off. Raises NotOne."""
         if DESTINATION_ID.fullmatch(given):
             return given
-        fitting, cursor = [], None
-        while True:
-            page = self.destinations(cursor)
-            fitting += [each["id"] for each in page["destinations"] if each["id"].startswith(given)]
-            cursor = page.get("cursor")
-            if not cursor:
-                break
+        off = self._each("destinations", self.destinations)
+        fitting = [each["id"] for each in off if each["id"].startswith(given)]
         if len(fitting) != 1:
             raise NotOne(f"{len(fitting) or 'no'} switched-off destinations begin with {given}")
         return str(fitting[0])
@@ -207,13 +213,8 @@ class ApiClient:
 
     def _each(self, name: str, list_page: Callable[..., Json]) -> Iterator[Json]:
         """The rows under a name of every page."""
-        cursor: str | None = None
-        while True:
-            page = list_page(cursor=cursor)
+        for page in pages(list_page):
             yield from page[name]
-            cursor = page.get("cursor")
-            if not cursor:
-                return
 
     def _get(self, path: str, query: Mapping[str, str | None] | None = None) -> Json:
         given = {name: value for name, value in (query or {}).items() if value is not None}

@@ -3,15 +3,16 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import batched
 from typing import Any
 
 import click
 from rich.table import Table
 
-from local.cli.api_client import ApiClient, Refused
+from local.cli.api_client import ApiClient, Json, Refused, pages
 from local.cli.github_deliveries import SENT_AGAIN, Delivery, GitHubError, GitHubHook, RateLimited
 from local.cli.literal import one_line
 from local.cli.options import talks_to_api
@@ -31,8 +32,6 @@ LOST = {
     "not_opened": "its execution ended before there was a case",
     "abandoned": "the case's execution is gone",
 }
-
-type Json = dict[str, Any]
 
 
 class Since(click.ParamType):
@@ -111,7 +110,7 @@ def reconcile(
 
 def _account(api: ApiClient, as_json: bool, since: datetime | None, repair: bool) -> int:
     total: Json = {"accepted": 0, "ended": {}, "moving": 0, "dead_letters": 0, "unaccounted": []}
-    for page in _pages(api, since):
+    for page in pages(partial(api.reconciliation, since.isoformat() if since else None)):
         for name in ("accepted", "moving", "dead_letters"):
             total[name] += page[name]
         total["ended"] = dict(Counter(total["ended"]) + Counter(page["ended"]))
@@ -126,16 +125,6 @@ def _account(api: ApiClient, as_json: bool, since: datetime | None, repair: bool
     else:
         _print_account(total, repairs)
     return int(len(lost) > len(repairs["repaired"]))
-
-
-def _pages(api: ApiClient, since: datetime | None) -> Iterator[Json]:
-    cursor: str | None = None
-    while True:
-        page = api.reconciliation(since.isoformat() if since else None, cursor)
-        yield page
-        cursor = page["cursor"]
-        if not cursor:
-            return
 
 
 def _print_account(total: Json, repairs: Json) -> None:

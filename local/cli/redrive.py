@@ -1,12 +1,13 @@
 """`countersign failures` and `redrive`: what waits for an operator, and running it again."""
 
 from collections.abc import Sequence
+from itertools import batched
 
 import click
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from local.cli.api_client import ApiClient, Json, NotOne
+from local.cli.api_client import ApiClient, Json, NotOne, pages
 from local.cli.literal import one_line
 from local.cli.options import talks_to_api
 from local.cli.output import console, print_json
@@ -102,14 +103,10 @@ def redrive_report(redriven: Sequence[Json], refused: Sequence[Json]) -> Rendera
 def _all_of_them(api: ApiClient) -> tuple[list[Json], list[Json]]:
     redriven: list[Json] = []
     refused: list[Json] = []
-    cursor: str | None = None
-    while True:
-        page = api.redrive_all(cursor)
+    for page in pages(api.redrive_all):
         redriven += page["redriven"]
         refused += page["refused"]
-        cursor = page["cursor"]
-        if cursor is None:
-            return redriven, refused
+    return redriven, refused
 
 
 def _these(api: ApiClient, given: Sequence[str]) -> tuple[list[Json], list[Json]]:
@@ -128,9 +125,8 @@ def _these(api: ApiClient, given: Sequence[str]) -> tuple[list[Json], list[Json]
             wanted[fitting[0]] = None
     redriven: list[Json] = []
     refused: list[Json] = []
-    ids = list(wanted)
-    for start in range(0, len(ids), _BATCH):
-        answer = api.redrive(ids[start : start + _BATCH])
+    for some in batched(wanted, _BATCH, strict=False):
+        answer = api.redrive(some)
         redriven += answer["redriven"]
         refused += answer["refused"]
     return redriven, refused
