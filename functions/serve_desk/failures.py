@@ -4,7 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
-from countersign.api import (
+from countersign.api_failures import (
     Failure,
     FailureList,
     RedriveAnswer,
