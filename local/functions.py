@@ -14,7 +14,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +22,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from local.clock import Clock, Signal
+from local.clock import Clock, Signal, VirtualClock
 from local.environment import Invocation, SandboxKilled, claim_output, current_caller, current_invocation
+from local.lanes import Lanes
 from local.meter import Meter
 
 PAYLOAD_LIMIT = 6 * 1024 * 1024
@@ -32,11 +32,9 @@ PAYLOAD_LIMIT = 6 * 1024 * 1024
 
 
 CONCURRENCY = 16
-"""Calls at a time for queues, machines and events.
-
-On Lambda each call has a processor of its own; here they share one interpreter, and more of them at once
-would run into their timeouts without being slow themselves.
-"""
+"""Calls at a time for queues, machines and events: more would run into their timeouts without being slow."""
+BESIDE_REQUESTS = 2
+"""How many of them begin while somebody waits for an answer over HTTP."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +218,9 @@ class FunctionRunner:
             function.logical_id: _Sandbox(function, self._generations) for function in functions
         }
         self._in_flight: set[_Call] = set()
-        self._slots = threading.BoundedSemaphore(CONCURRENCY)
+        # On a clock that jumps no time passes while anybody is held back, so a request could wait for ever.
+        beside = CONCURRENCY if isinstance(clock, VirtualClock) else BESIDE_REQUESTS
+        self._lanes = Lanes(width=CONCURRENCY, beside=beside)
         self._by_name: dict[str, Function] = {}
         for function in functions:
             for name in (function.logical_id, function.name, function.label, function.arn):
@@ -256,8 +256,9 @@ class FunctionRunner:
         self._in_flight.add(call)
         # Who waits for an answer over HTTP, and a function that calls another, must not stand in the queue.
         is_urgent = current_invocation.get() is not None or current_caller.get() == "gateway"
+        lane = self._lanes.fast() if is_urgent else self._lanes.slow()
         try:
-            with self._clock.work(), nullcontext() if is_urgent else self._slots:
+            with self._clock.work(), lane:
                 return call.run(json.loads(payload), caller_timeout_s)
         finally:
             self._in_flight.discard(call)

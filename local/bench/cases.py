@@ -124,6 +124,11 @@ class _Moments:
                 self.done.setdefault((line.function, line.line["case_id"]), moment)
                 self.news.notify_all()
 
+    def count(self, function: str) -> int:
+        """With how many cases it was done."""
+        with self.news:
+            return sum(name == function for name, _ in self.done)
+
     def wait(self, function: str, case_id: str) -> tuple[float, Any]:
         """The moment, and the round of the case. Raises CaseStuck."""
         key = (function, case_id)
@@ -182,6 +187,10 @@ class CaseRunner:
             raise CaseStuck(f"the webhook was answered {answer.status}")
         case_id: str = answer.json()["case_id"]
         return case_id
+
+    def asked_about(self) -> int:
+        """How many cases people have been asked about so far; asking the API would slow them down."""
+        return self._moments.count("request_approval")
 
     def status(self, case_id: str) -> str:
         """A case's status. Raises CaseStuck where nobody knows the case."""

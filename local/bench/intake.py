@@ -71,12 +71,13 @@ def measure_intake(
     """What sending events at `arrivals` (seconds from the start) measured, and what became of their cases."""
     with case_runner(knowledge, WITHOUT_A_CAP) as runner:
         say(f"{len(arrivals)} events in {arrivals[-1]:.0f} s, while their cases run")
+        warmed = runner.asked_about()
         runner.app.stack.meter.reset()
         sent, wall_s = send_on_schedule(runner, arrivals)
         counts = runner.app.stack.meter.snapshot()
         known = [event.case_id for event in sent if event.case_id]
         say("following every acknowledged event to its end")
-        statuses = follow(runner, known)
+        statuses = follow(runner, known, warmed)
     seconds = [event.seconds for event in sent]
     return {
         "events": len(sent),
@@ -111,17 +112,14 @@ def send_on_schedule(runner: CaseRunner, arrivals: Sequence[float]) -> tuple[lis
     return sent, time.perf_counter() - started
 
 
-def follow(runner: CaseRunner, case_ids: Sequence[str], patience_s: float = PATIENCE_S) -> dict[str, str]:
-    """Every case's last status, once all are accounted for or none has moved for `patience_s` seconds."""
-    statuses = dict.fromkeys(case_ids, "unknown")
-    moved = time.monotonic()
-    while time.monotonic() - moved < patience_s:
-        open_cases = [case for case, status in statuses.items() if status not in ACCOUNTED_FOR]
-        if not open_cases:
-            break
-        time.sleep(1)
-        for case in open_cases:
-            status = runner.status(case)
-            if status != statuses[case]:
-                statuses[case], moved = status, time.monotonic()
-    return statuses
+def follow(runner: CaseRunner, case_ids: Sequence[str], warmed: int) -> dict[str, str]:
+    """Every case's status, once people were asked about all of them, or about no other for a while.
+
+    `warmed` is about how many they had been asked before.
+    """
+    asked, moved = 0, time.monotonic()
+    while asked < warmed + len(set(case_ids)) and time.monotonic() - moved < PATIENCE_S:
+        time.sleep(0.5)
+        if (now := runner.asked_about()) != asked:
+            asked, moved = now, time.monotonic()
+    return {case_id: runner.status(case_id) for case_id in set(case_ids)}
