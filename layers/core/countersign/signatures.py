@@ -33,7 +33,8 @@ MAX_DIGESTS = 16
 """How many digests a request may offer: a sender that rotates its secret offers two."""
 
 # ASCII digits only (int() takes others), and few enough that no date calculation overflows.
-_UNIX_TIME = re.compile(r"[0-9]{1,12}")
+# One way to write each, so no leading zero.
+_UNIX_TIME = re.compile(r"[1-9][0-9]{0,11}")
 # Zendesk puts nothing between timestamp and body, so a byte could move from one to the other: a strict
 # form with a zone at its end leaves only one way to part them.
 _ISO_TIME = re.compile(
@@ -65,8 +66,9 @@ def verify(
     """Return if one of `secrets` signed exactly these bytes within `tolerance_s` seconds of `now`.
 
     `body` is what came over the wire, after API Gateway's base64 and before anything else; `now` is in
-    Unix seconds. Header names match in any case; a header given twice is refused. All of `secrets` are active
-    (rotation); empty ones never match. Raises SignatureRejected, with the reason, and nothing else.
+    Unix seconds. Header names match in any case, and spaces around a value are no part of it (RFC 9110); a
+    header given twice is refused. All of `secrets` are active (rotation); blank ones never match. Raises
+    SignatureRejected, with the reason, and nothing else.
     """
     read = _READERS.get(scheme)
     if read is None:
@@ -113,6 +115,8 @@ def sign_standard_webhook(secret: str, message_id: str, timestamp: int, body: by
 
 def _key(scheme: str, secret: str) -> bytes:
     """The HMAC key that a configured secret stands for; empty if it can be none."""
+    if not secret.strip():
+        return b""
     try:
         if scheme != "standard-webhooks":
             return secret.encode()
@@ -124,6 +128,9 @@ def _key(scheme: str, secret: str) -> bytes:
 
 def _read_standard_webhook(headers: Headers, body: bytes) -> _Signed:
     message_id = _header(headers, "webhook-id")
+    if "." in message_id:
+        # As the specification advises: else the time could pose as part of the id.
+        raise SignatureRejected("webhook-id holds a full stop")
     timestamp = _header(headers, "webhook-timestamp")
     sent_at = _unix_time(timestamp)
     parts = (part.partition(",") for part in _header(headers, "webhook-signature").split(" "))
@@ -187,11 +194,13 @@ _READERS: dict[str, Callable[[Headers, bytes], _Signed]] = {
 
 def _header(headers: Headers, name: str) -> str:
     found = [value for key, value in headers.items() if key.lower() == name]
-    if not found or not found[0]:
-        raise SignatureRejected(f"{name} is missing")
     if len(found) > 1:
         raise SignatureRejected(f"{name} was sent more than once")
-    return found[0]
+    value = found[0] if found else None
+    # A gateway may hand over None for a header without a value, or a list of its lines.
+    if not isinstance(value, str) or not (trimmed := value.strip(" \t")):
+        raise SignatureRejected(f"{name} is missing")
+    return trimmed
 
 
 def _unix_time(text: str) -> int:
