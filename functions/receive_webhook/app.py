@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from countersign import clock, deployment
-from countersign.bodies import event_headers, raw_body
+from countersign.bodies import event_headers, path_parameter, raw_body
 from countersign.errors import EventInProgress, NotFound, RequestRejected, Unavailable
 from countersign.intake import IntakeDesk, Receipt
 from countersign.observability import LambdaContext, log_failure, note, observed
@@ -14,7 +14,7 @@ from countersign.sources import Challenged, Ignored
 @observed
 def handler(event: dict[str, Any], context: LambdaContext, desk: IntakeDesk | None = None) -> dict[str, Any]:
     """Takes API Gateway's event (payload 2.0) of `POST /webhooks/{source}`; returns its answer."""
-    source = (event.get("pathParameters") or {}).get("source", "")
+    source = path_parameter(event, "source")
     try:
         received = (desk or deployment.intake_desk()).receive(
             source, event_headers(event), raw_body(event), clock.now(), context.get_remaining_time_in_millis

@@ -19,6 +19,7 @@ from countersign.bodies import (
     MAX_FORM_FIELDS,
     event_headers,
     media_type,
+    path_parameter,
     raw_body,
     read_form,
     read_json,
@@ -328,14 +329,22 @@ class TestEvent:
         with pytest.raises(BodyTooLarge):
             raw_body({"body": "*" * 2 * LIMIT, "isBase64Encoded": True})
 
-    def test_header_names_are_in_lower_case_and_joined(self) -> None:
-        headers = {"Content-Type": "a", "X-ID": "1", "x-id": "2", "n": 7, 8: "x", "none": None}
+    def test_headers_have_names_in_lower_case_no_spaces_around_and_one_line(self) -> None:
+        headers = {"Content-Type": " a\t", "X-ID": " 1", "x-id": "2 ", "n": 7, 8: "x", "none": None}
         assert event_headers({"headers": headers}) == {"content-type": "a", "x-id": "1,2"}
 
     @pytest.mark.parametrize("headers", [None, [], "x", 7])
     def test_without_headers_there_are_none(self, headers: object) -> None:
         assert event_headers({"headers": headers}) == {}
         assert event_headers({}) == {}
+
+    @pytest.mark.parametrize(
+        "parameters", [None, [], "webhook", {}, {"source": None}, {"source": 7}, {"source": ["webhook"]}]
+    )
+    def test_without_a_text_in_the_path_there_is_none(self, parameters: object) -> None:
+        assert path_parameter({"pathParameters": {"source": "webhook"}}, "source") == "webhook"
+        assert path_parameter({"pathParameters": parameters}, "source") == ""
+        assert path_parameter({}, "source") == ""
 
     def test_media_types_are_bare(self) -> None:
         assert media_type(" Text/HTML ; charset=x") == "text/html"

@@ -58,7 +58,7 @@ def raw_body(event: Mapping[str, Any], *, limit: int = LIMIT) -> bytes:
 
 
 def event_headers(event: Mapping[str, Any]) -> dict[str, str]:
-    """The headers of an API Gateway event with names in lower case.
+    """The headers of an API Gateway event: names in lower case, values without spaces around them.
 
     API Gateway joins the lines of one header with commas; names that differ in case alone are joined so too.
     """
@@ -66,9 +66,16 @@ def event_headers(event: Mapping[str, Any]) -> dict[str, str]:
     joined: dict[str, str] = {}
     for name, value in headers.items() if isinstance(headers, Mapping) else ():
         if isinstance(name, str) and isinstance(value, str):
-            key = name.lower()
-            joined[key] = f"{joined[key]},{value}" if key in joined else value
+            key, trimmed = name.lower(), value.strip(" \t")
+            joined[key] = f"{joined[key]},{trimmed}" if key in joined else trimmed
     return joined
+
+
+def path_parameter(event: Mapping[str, Any], name: str) -> str:
+    """What stands in an API Gateway event's path for `name`; empty where nothing or no text does."""
+    parameters = event.get("pathParameters")
+    value = parameters.get(name) if isinstance(parameters, Mapping) else None
+    return value if isinstance(value, str) else ""
 
 
 def media_type(content_type: str | None) -> str:
