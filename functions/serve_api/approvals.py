@@ -8,6 +8,7 @@ from countersign.api import ApprovalList, DecisionAnswer
 from countersign.approvals import Person
 from countersign.calls import Call
 from countersign.cards import approval_line, evidence_card
+from countersign.case_file import CaseFiles
 from countersign.decisions import Approval, ApprovalStatus, DecisionBody, DecisionDocument, Proposal
 from countersign.errors import CaseFileMissing, NotFound
 from countersign.ledger import find_approval
@@ -40,6 +41,7 @@ def show_approval(approval_id: str) -> dict[str, Any]:
             proposal,
             files.read(call.case(approval.case_id)),
             files.get_model(approval.decision_key, DecisionDocument) if approval.decision_key else None,
+            signed=_signed(files, approval, proposal),
             off_since=_off_since(call, approval, proposal),
         )
     except CaseFileMissing:
@@ -54,6 +56,15 @@ def decide(approval_id: str) -> dict[str, Any]:
     person = Person(name=call.person, channel="api", subject=call.subject)
     approval = find_approval(arbiter.ledger, call.tenant, approval_id)
     return _outcome(arbiter.decide(approval, body, person, call.ports.now()))
+
+
+def _signed(files: CaseFiles, approval: Approval, shown: Proposal) -> Proposal | None:
+    """What may leave; None where nothing may."""
+    if approval.signed_key is None or approval.signed_sha256 is None:
+        return None
+    if approval.signed_key == approval.proposal_key:
+        return shown
+    return read_signed(files, approval.signed_key, approval.signed_sha256)
 
 
 def _off_since(call: Call[Ports], approval: Approval, proposal: Proposal) -> str | None:

@@ -2,7 +2,7 @@
 
 import click
 
-from local.cli.api_client import ApiClient
+from local.cli.api_client import ApiClient, Json
 from local.cli.options import talks_to_api
 from local.cli.output import console, print_json
 from local.cli.render import STATUS_STYLES, approval_list, case_list, whole_case
@@ -35,7 +35,7 @@ def cases(api: ApiClient, as_json: bool, status: str | None, limit: int, cursor:
 @talks_to_api
 def case(api: ApiClient, as_json: bool, case_id: str) -> None:
     """Show a case: its timeline, the draft with its claims marked, citations with their quotes, the review,
-    tokens and cost.
+    what a person wrote in place of the draft, tokens and cost.
 
     ID is a case's or an approval's id, or the beginning of one. A claim is marked ✓ where the evidence
     supports it, ? where it does not and ✗ where it contradicts it.
@@ -47,7 +47,16 @@ def case(api: ApiClient, as_json: bool, case_id: str) -> None:
     if as_json:
         print_json(found)
     else:
-        console().print(whole_case(found))
+        console().print(whole_case(found, _signed_in_place(api, found)))
+
+
+def _signed_in_place(api: ApiClient, case: Json) -> str | None:
+    """What a person signed in place of the draft; None where nobody did, or its text was erased."""
+    edited = any(line["event"] == "decision.edit" for line in case["timeline"])
+    if not edited or not case["approval_id"] or case["forgotten_at"]:
+        return None
+    decision = api.approval(case["approval_id"])["decision"] or {}
+    return decision.get("signed_text") if decision.get("verdict") == "edit" else None
 
 
 @click.command()

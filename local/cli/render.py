@@ -218,10 +218,11 @@ def destination(destination: Json) -> Text:
     return Text.assemble(f"{channel}: ", (one_line(destination["address"]), "name"), off)
 
 
-def whole_case(case: Json) -> RenderableType:
-    """What `countersign case` prints."""
+def whole_case(case: Json, signed: str | None = None) -> RenderableType:
+    """What `countersign case` prints; `signed` is what a person wrote in place of the draft."""
+    erased = case.get("forgotten_at")
     head = Text.assemble(
-        (one_line(case["subject"]), "name"),
+        ("The text of this case has been erased.", "warn") if erased else (one_line(case["subject"]), "name"),
         "\n",
         f"{case['case_id']} · {one_line(case['source'])} · ",
         status_text(case["status"]),
@@ -237,7 +238,10 @@ def whole_case(case: Json) -> RenderableType:
         parts += [heading("Draft"), draft(case["draft"])]
     if case.get("review"):
         parts += [heading("Review"), review(case["review"])]
-    parts += [heading("Cost"), Text(f"  {spent(case)}")]
+    if signed:
+        parts += [heading("Signed in place of the draft"), Padding(Text(literal(signed)), (0, 0, 0, 2))]
+    if not erased:  # the ledger's last line has what it cost
+        parts += [heading("Cost"), Text(f"  {spent(case)}")]
     return Group(*parts)
 
 

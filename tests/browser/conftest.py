@@ -158,11 +158,14 @@ class FakeApi:
         self.cards[card["approval_id"]] = card
         return card
 
-    def settle(self, card: Json, verdict: str, by: str, reason: str | None = None) -> None:
-        """Decide a card as somebody else would."""
+    def settle(
+        self, card: Json, verdict: str, by: str, reason: str | None = None, text: str | None = None
+    ) -> None:
+        """Decide a card as somebody else would; `text` is what they wrote in place of the draft."""
         card["status"] = "decided"
         card["decision"] = {"verdict": verdict, "decided_by": by, "decided_at": at(), "reason": reason}
         card["decision"]["signed_sha256"] = card["shown_sha256"] if verdict == "approve" else None
+        card["decision"]["signed_text"] = card["will_send"] if verdict == "approve" else text
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Json) -> tuple[int, Json]:
         match [method, *path.strip("/").split("/")]:

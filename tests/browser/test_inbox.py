@@ -108,6 +108,20 @@ def test_decided_and_expired_approvals_have_their_own_list(
     assert inbox.all(".actions") == []
 
 
+def test_a_reply_that_a_person_wrote_is_shown_as_it_was_signed(
+    inbox: Inbox, api: FakeApi, make_card: MakeCard
+) -> None:
+    edited, approved = api.add(make_card(1)), api.add(make_card(2))
+    api.settle(edited, "edit", "ana", text="For three days, and then a person is told.")
+    api.settle(approved, "approve", "ana")
+    inbox.open(f"token={api.token}&view=decided")
+    inbox.show(edited, "decided")
+    inbox.see(".card .exact .body", "For three days, and then a person is told.")
+    inbox.see(".card .hint", "A person wrote this in place of the draft.")
+    inbox.show(approved, "decided")
+    inbox.see(".card h3:has(+ .destination)", "Signed to be sent")
+
+
 # The evidence card
 
 

@@ -139,3 +139,30 @@ def test_a_draft_keeps_its_own_lines() -> None:
         {"start": 19, "end": 28, "verdict": "unsupported"},
     ]
     assert render.draft_text(text, claims).plain == "✓ Yes [1].\n\n- ✓ First.\n? And more."
+
+
+CASE_SHOWN = {
+    "case_id": "c-" + "3f" * 16,
+    "status": "delivered",
+    "source": "webhook",
+    "subject": "Waiting",
+    "timeline": [],
+    "draft": None,
+    "review": None,
+    "usage": {"input_tokens": 0, "output_tokens": 0, "model_calls": 0},
+    "cost_usd": None,
+    "outcome": "delivered",
+    "forgotten_at": None,
+}
+
+
+def test_a_case_shows_what_a_person_signed_in_place_of_the_draft() -> None:
+    seen = shown(render.whole_case(CASE_SHOWN, "For three days.\x1b[2J"))
+    assert "Signed in place of the draft\n  For three days.␛[2J" in seen
+    assert "Signed" not in shown(render.whole_case(CASE_SHOWN))
+
+
+def test_an_erased_case_says_so_and_claims_no_cost() -> None:
+    seen = shown(render.whole_case(CASE_SHOWN | {"subject": "", "forgotten_at": "2026-11-02T09:30:00Z"}))
+    assert seen.startswith("The text of this case has been erased.")
+    assert "Cost" not in seen

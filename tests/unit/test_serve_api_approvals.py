@@ -84,7 +84,17 @@ def test_a_card_takes_three_calls_and_four_once_decided(api: Api) -> None:
         "decided_at": "2026-03-02T09:05:00.000Z",
         "reason": "Not ours.",
         "signed_sha256": None,
+        "signed_text": None,
     }
+
+
+@pytest.mark.parametrize(("name", "words"), [("approve", {}), ("edit", {"text": "Ten times."})])
+def test_a_decided_card_shows_what_was_signed_and_what_was_proposed(
+    api: Api, name: str, words: dict[str, str]
+) -> None:
+    api.call(name, body=decision(api, name, **words))
+    card = api.call("show_approval").json()
+    assert (card["will_send"], card["decision"]["signed_text"]) == (DRAFT, words.get("text", DRAFT))
 
 
 @pytest.mark.parametrize(

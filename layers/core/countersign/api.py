@@ -198,13 +198,16 @@ class CardDestination(Body):
 
 
 class CardDecision(Body):
-    """What was decided. `signed_sha256` is the hash of what may leave, None where nothing may."""
+    """What was decided. `signed_sha256` is the hash of what may leave, `signed_text` what its receiver reads;
+    None where nothing may leave.
+    """
 
     verdict: Verdict
     decided_by: str
     decided_at: str
     reason: str | None
     signed_sha256: str | None
+    signed_text: str | None
 
 
 class EvidenceCard(ApprovalLine):

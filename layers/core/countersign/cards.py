@@ -100,9 +100,10 @@ def evidence_card(
     file: CaseFile,
     document: DecisionDocument | None,
     *,
+    signed: Proposal | None = None,
     off_since: str | None = None,
 ) -> EvidenceCard:
-    """The card of an approval: all that whoever decides has to see.
+    """The card of an approval: all that whoever decides has to see, and what they signed.
 
     `off_since` is when the destination was switched off, None where it is on.
     """
@@ -128,7 +129,7 @@ def evidence_card(
         will_send=reply_words(proposal),
         too_long_by=approval.too_long_by,
         shown_sha256=approval.shown_sha256,
-        decision=_decision(approval, document),
+        decision=_decision(approval, document, signed),
     )
 
 
@@ -137,7 +138,9 @@ def _review(file: CaseFile, round_number: int) -> Review | None:
     return written.review if written else None
 
 
-def _decision(approval: Approval, document: DecisionDocument | None) -> CardDecision | None:
+def _decision(
+    approval: Approval, document: DecisionDocument | None, signed: Proposal | None
+) -> CardDecision | None:
     if approval.status is not ApprovalStatus.DECIDED:
         return None
     return CardDecision.model_validate(
@@ -147,6 +150,7 @@ def _decision(approval: Approval, document: DecisionDocument | None) -> CardDeci
             "decided_at": approval.decided_at,
             "reason": document.reason if document else None,
             "signed_sha256": approval.signed_sha256,
+            "signed_text": reply_words(signed) if signed else None,
         }
     )
 

@@ -65,13 +65,11 @@ export function destinationLine(destination) {
   );
 }
 
+const exactBody = (text, label = "Exactly what is sent") =>
+  element("div.literal.body", { tabindex: "0", role: "region", "aria-label": label }, literal(text));
+
 /** The exact body that goes out. */
-export const willSend = (card) =>
-  element(
-    "div.literal.body",
-    { tabindex: "0", role: "region", "aria-label": "Exactly what will be sent" },
-    literal(card.will_send),
-  );
+export const willSend = (card) => exactBody(card.will_send, "Exactly what will be sent");
 
 const section = (title, ...content) => element("section", element("h3", title), ...content);
 
@@ -124,14 +122,19 @@ function actionsSection(card) {
 
 function sendSection(card) {
   const where = destinationLine(card.destination);
-  if (!card.will_send) return section("Goes to", where);
+  const signed = card.decision?.signed_text;
+  const text = signed ?? card.will_send;
+  if (!text) return section("Goes to", where);
+  const title = signed ? "Signed to be sent" : card.decision ? "Proposed to be sent" : "Will be sent";
   return section(
-    card.decision ? "Proposed to be sent" : "Will be sent",
+    title,
     where,
+    signed && card.decision.verdict === "edit" && element("p.hint", "A person wrote this in place of the draft."),
     element(
       "details.exact",
-      element("summary", `Exact body, ${plural(Array.from(card.will_send).length, "character")}`),
-      willSend(card),
+      { open: card.decision?.verdict === "edit" },
+      element("summary", `Exact body, ${plural(Array.from(text).length, "character")}`),
+      exactBody(text),
     ),
   );
 }
