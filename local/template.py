@@ -19,6 +19,7 @@ from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
 from local.functions import Function
+from local.parameters import refusal
 from local.replacement import replaced
 from local.resources import creatable
 
@@ -236,10 +237,10 @@ logging.getLogger("samtranslator").setLevel(logging.ERROR)
 def deploy(path: Path, parameters: Mapping[str, str]) -> Deployment:
     """Create the template's resources in moto (which must be mocking). Raises TemplateError."""
     root = path.resolve().parent
-    template, sources = to_cloudformation(load(path), parameters, root)
-    unknown = parameters.keys() - template.get("Parameters", {}).keys()
-    if unknown:
-        raise TemplateError(f"the template has no parameter {', '.join(sorted(unknown))}")
+    declared = load(path)
+    if refused := refusal(declared, parameters):
+        raise TemplateError(refused)
+    template, sources = to_cloudformation(declared, parameters, root)
     types = {resource["Type"] for resource in template["Resources"].values()}
     client = boto3.client("cloudformation", region_name=REGION)
     # CloudFormation makes state machines in the backend that does not run them.

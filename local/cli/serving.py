@@ -3,8 +3,8 @@
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,11 +69,13 @@ def serving(
     model_name: str | None,
     port: int,
     aws_port: int,
+    parameters: Mapping[str, str] | None = None,
     on_log: "Callable[[LogLine], None] | None" = None,
 ) -> Iterator[Serving]:
-    """Deploy, ingest and answer while the block runs.
+    """Deploy, ingest and answer while the block runs. `parameters` are the template's.
 
-    Raises click.UsageError for a taken port, an unknown model and a folder without documents.
+    Raises click.UsageError for a taken port, an unknown model, a folder without documents, and parameters
+    that the template does not take.
     """
     # Before the imports, which take seconds: whoever is told to choose another port should not wait for it.
     _refuse_taken(port, "--port")
@@ -85,14 +87,20 @@ def serving(
     from local.bedrock.models import make_model
     from local.offline import OfflineApp
     from local.server import Server, aws_app, gateway_app
+    from local.template import TemplateError
 
     try:
-        app = OfflineApp(model=make_model(model, model_name=model_name), on_log=on_log)
+        made = make_model(model, model_name=model_name)
+        app = OfflineApp(model=made, parameters=parameters, on_log=on_log)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     api = Server(gateway_app(lambda: app.stack.gateway), port=port)
     aws = Server(aws_app(app.bedrock.wsgi_app), port=aws_port)
-    with app:
+    with ExitStack() as parts:
+        try:
+            parts.enter_context(app)
+        except TemplateError as error:
+            raise click.UsageError(str(error)) from error
         # The functions' imports cost as much as the documents do, and neither needs the other.
         imports = threading.Thread(target=_import_functions, args=(app,), name="imports", daemon=True)
         imports.start()

@@ -38,6 +38,16 @@ class _Stopped(BaseException):
     """Somebody pressed Ctrl-C or sent SIGTERM. Not an Exception, so that it comes through everything."""
 
 
+def _as_parameters(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    parameters = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{each!r} is not NAME=VALUE", context, option)
+        parameters[name] = value
+    return parameters
+
+
 @click.command()
 @click.option(
     "--port",
@@ -56,9 +66,23 @@ class _Stopped(BaseException):
 @knowledge_option
 @model_option
 @model_name_option
+@click.option(
+    "--set",
+    "parameters",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_as_parameters,
+    help="A parameter of template.yaml, such as DailyBudgetUsd=0.05; may be given several times.",
+)
 @json_option
 def up(
-    port: int, aws_port: int | None, knowledge: Path, model: str, model_name: str | None, as_json: bool
+    port: int,
+    aws_port: int | None,
+    knowledge: Path,
+    model: str,
+    model_name: str | None,
+    parameters: dict[str, str],
+    as_json: bool,
 ) -> None:
     """Run the whole product on this machine: the deployed functions, state machine and API, with AWS itself
     replaced. It starts empty, knows the documents of --knowledge, may call back to listeners on this machine,
@@ -70,6 +94,7 @@ def up(
     \b
     countersign up
     countersign up --knowledge ~/handbook --model http://localhost:11434/v1 --model-name llama3.1
+    countersign up --set DailyBudgetUsd=0.05 --set MaxCasesAtOnce=2
     countersign up --port 0 --json    # one line when ready: {"url","token","aws_endpoint","sources"}
     """
     if aws_port is None:
@@ -85,6 +110,7 @@ def up(
                         model_name=model_name,
                         port=port,
                         aws_port=aws_port,
+                        parameters=parameters,
                         on_log=lambda line: _say_error(out, line),
                     )
                 )
