@@ -93,7 +93,9 @@ def main() -> None:
 
 def _sentence(error: click.ClickException) -> str:
     message = one_line(error.format_message()).rstrip(".")
-    message = message[:1].lower() + message[1:]
+    first = message.split(" ", 1)[0]
+    if first == first.capitalize():  # GITHUB_TOKEN and GitHub keep their names
+        message = message[:1].lower() + message[1:]
     if not isinstance(error, click.UsageError) or error.ctx is None:
         return f"countersign: {message}"
     return f"{error.ctx.command_path}: {message} (see {error.ctx.command_path} --help)"

@@ -116,9 +116,11 @@ def _these(api: ApiClient, given: Sequence[str]) -> tuple[list[Json], list[Json]
         if listed is None:
             listed = list(api.failure_ids())
         fitting = [each for each in listed if each.startswith((id, f"c-{id}"))]
-        if id in fitting or not fitting:
-            # Not listed may only mean that somebody else was looking: whether it is there, the API says.
+        if id in fitting:
             wanted[id] = None
+        elif not fitting:
+            # Not listed may only mean that somebody else was looking: whether it has failed, the API says.
+            wanted[id if ":" in id else api.find_case(id)] = None
         elif len(fitting) > 1:
             raise NotOne(f"{len(fitting)} failures begin with {id}: give more of the id")
         else:

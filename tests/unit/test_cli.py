@@ -79,6 +79,7 @@ class Deployment(ApiClient):
             "review": REVIEW,
             "approval_id": APPROVAL,
             "outcome": None,
+            "forgotten_at": None,
             **SPENT,
         }
 
@@ -317,6 +318,11 @@ def test_a_decision_that_is_not_taken_says_why(
         (["edit", APPROVAL, "--text", "a", "--file", "-", *THERE], "not both"),
         (["send", "/nope", "--source", "github"], "does not exist"),
         (["ingest", "/nope"], "does not exist"),
+        (
+            ["reconcile", "--source", "github", "--repo", "o/r", "--hook", "1", *THERE],
+            ": GITHUB_TOKEN holds no",
+        ),
+        (["up", "--set", "DailyBudgetUsd"], "'DailyBudgetUsd' is not NAME=VALUE"),
         (["up", "--port", "99999"], "99999 is not in the range"),
         (["up", "--knowledge", "/nope"], "'/nope' does not exist"),
         (["demo", "--answer", "perhaps"], "'perhaps' is not one of"),

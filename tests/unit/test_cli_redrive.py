@@ -13,6 +13,7 @@ from local.cli.options import Access
 
 AT = "2026-11-02T09:30:00Z"
 CASES = [f"c-{digit * 32}" for digit in "123"]
+DELIVERED = f"c-{'4' * 32}"
 LETTER = "intake:059f36b4-87a3-44ab-83d2-661975470001"
 
 
@@ -24,6 +25,9 @@ class Desk(ApiClient):
         self.waiting = [LETTER, *CASES]
         self.asked: list[Any] = []
         self.refusal: Refused | None = None
+
+    def cases(self, status: str | None = None, limit: int = 100, cursor: str | None = None) -> Json:
+        return {"cases": [{"case_id": id} for id in (*CASES, DELIVERED)], "cursor": None}
 
     def failures(self, limit: int = 100, cursor: str | None = None) -> Json:
         if self.refusal:
@@ -107,6 +111,12 @@ def test_what_is_refused_is_said_and_exits_with_1(desk: Desk) -> None:
     assert "c-11111111 runs again" in result.stdout
 
 
+def test_a_short_id_of_a_case_that_has_not_failed_is_refused_by_the_desk(desk: Desk) -> None:
+    result = call(desk, "redrive", "c-44")
+    assert (result.exit_code, desk.asked) == (1, [[DELIVERED]])
+    assert "c-44444444 stays: the case is delivered" in result.stdout
+
+
 def test_all_goes_page_by_page(desk: Desk) -> None:
     result = call(desk, "redrive", "--all", "--json")
     assert (result.exit_code, desk.asked) == (1, [None, "next"])
@@ -127,6 +137,7 @@ def test_json_is_one_document(desk: Desk) -> None:
     [
         ([], 2, "give the ids of failures, or --all"),
         (["c-1", "--all"], 2, "give the ids of failures, or --all"),
+        (["c-9"], 1, "no case begins with c-9"),
         (["c-"], 1, "3 failures begin with c-: give more of the id"),
     ],
 )
