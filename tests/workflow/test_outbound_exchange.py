@@ -137,6 +137,15 @@ def test_a_body_that_drips_is_cut_off_and_the_status_stands(head: bytes, then: b
     assert set(answer.body) <= {ord("x")}
 
 
+@pytest.mark.parametrize(
+    "chunk", [b"5\r\nok", b"-5\r\nok", b"zz\r\nok", b"f" * 17 + b"\r\nok", b"1" * 70_000, b""]
+)
+def test_a_body_in_broken_chunks_takes_no_status_back(chunk: bytes) -> None:
+    with Receiver(say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk)) as receiver:
+        answer = post(receiver.target(), b"{}", {})
+    assert (answer.status, answer.complete) == (200, False)
+
+
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         target = PinnedTarget(Url("http", "127.0.0.1", closed.getsockname()[1], "/"), ("127.0.0.1",))

@@ -5,6 +5,7 @@ redirect and no answer at all included, is tried again on the schedule of the st
 receiver that was down for a day, or misconfigured, still gets its reply.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from countersign.outbound import Answer
 MAX_RETRY_AFTER_S = 43_200
 """What a receiver may ask for beyond the schedule: twelve hours, so that none can hold a reply for ever."""
 
-_SECONDS = re.compile(r"[0-9]{1,12}")
+_SECONDS = re.compile(r"[0-9]+")
 
 
 class Outcome(Record):
@@ -53,8 +54,9 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> int:
     asked = headers.get("retry-after", "").strip()
     if not asked and headers.get("x-ratelimit-remaining", "").strip() == "0":
         reset = headers.get("x-ratelimit-reset", "").strip()
-        return _bounded(int(reset) - now.timestamp()) if _SECONDS.fullmatch(reset) else 0
-    return _bounded(int(asked)) if _SECONDS.fullmatch(asked) else _bounded(_until_date(asked, now))
+        return _bounded(float(reset) - now.timestamp()) if _SECONDS.fullmatch(reset) else 0
+    # A float takes any number of digits, which an int does not.
+    return _bounded(float(asked)) if _SECONDS.fullmatch(asked) else _bounded(_until_date(asked, now))
 
 
 def _until_date(text: str, now: datetime) -> float:
@@ -66,4 +68,4 @@ def _until_date(text: str, now: datetime) -> float:
 
 
 def _bounded(seconds: float) -> int:
-    return max(0, min(MAX_RETRY_AFTER_S, -int(-seconds // 1)))
+    return math.ceil(max(0, min(MAX_RETRY_AFTER_S, seconds)))

@@ -301,8 +301,9 @@ class _PinnedAdapter(HTTPAdapter):
 
 def _read(response: requests.Response, max_bytes: int) -> Answer:
     body, complete = bytearray(), False
-    # The receiver has answered: what befalls the rest of the body takes nothing back.
-    with suppress(HTTPError, http.client.HTTPException, OSError):
+    # The receiver has answered: what befalls the rest of the body takes nothing back. A ValueError is how
+    # the standard library takes a chunk of a negative size.
+    with suppress(HTTPError, http.client.HTTPException, OSError, ValueError):
         while len(body) < max_bytes:
             chunk = response.raw.read(min(_READ_STEP, max_bytes - len(body)), decode_content=False)
             if not chunk:
