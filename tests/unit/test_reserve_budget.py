@@ -45,7 +45,6 @@ def used(stores: Stores) -> Decimal:
 def test_a_case_takes_its_part_of_the_day_and_a_slot_once(stores: Stores) -> None:
     stores.open()
     reserve(stores, event("case"))
-    stores.calls.clear()
     answer = reserve(stores, event("case"))
     assert answer == {
         "part": "r1#1",
@@ -86,6 +85,14 @@ def test_a_case_is_parked_and_says_what_it_waits_for(
     assert stores.claims.settle(OTHER, hold, Decimal(0))
     reserve(stores, given | {"parked_for": waiting_for}, "0.10", slots)
     assert stores.status() == "running"
+
+
+def test_a_case_that_waited_because_too_many_asked_is_parked_once_it_is_refused(stores: Stores) -> None:
+    stores.open()  # the machine waits, and nobody wrote that down
+    others_hold(stores, "0.05", "0.10", 1)
+    with pytest.raises(SlotsTaken):
+        reserve(stores, event("case") | {"parked_for": "slot"}, "0.10", 1)
+    assert (stores.status(), stores.events()[1:]) == ("parked", ["case.parked"])
 
 
 def open_stopped(stores: Stores) -> None:

@@ -111,7 +111,7 @@ def test_a_case_that_is_sent_back_needs_slot_and_money_again(desk: Desk) -> None
     assert case["approval_id"] != first["approval_id"]
     assert prompts(desk) == called + 2, "what was planned is not planned again"
     assert usd(usage(desk).used) > spent
-    assert not usage(desk).held
+    assert case_id not in usage(desk).held
 
 
 @pytest.mark.parametrize("parameters", [{"DailyBudgetUsd": "0.01"}])
@@ -176,7 +176,7 @@ def test_throttling_reaches_the_machine_and_nobody_else_tries_again(desk: Desk, 
     called = [request.operation for request in desk.app.bedrock.requests].count(operation)
     searches = 1 if operation != "Retrieve" else max(1, called // THROTTLED_CALLS)
     assert called == THROTTLED_CALLS * searches
-    assert not usage(desk).held
+    assert case_id not in usage(desk).held
 
 
 @pytest.mark.parametrize("parameters", [{"Engine": "bedrock-agent"}])

@@ -104,7 +104,8 @@ class Reserve:
 
     def _park(self, case: Reserving, waiting_for: WaitingFor, at: str) -> None:
         """Says so on the head, and once for each reason in the history."""
-        if case.parked_for == waiting_for:
+        head = self.ledger.head(case.ref)
+        if head and (head.status, head.waiting_for) == (CaseStatus.PARKED, waiting_for):
             return
         status = self.ledger.set_status(case.ref, CaseStatus.PARKED, at, waiting_for=waiting_for)
         line = LedgerEvent(
