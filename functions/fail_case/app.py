@@ -3,15 +3,14 @@
 Called by the machine's last Catch, and by EventBridge where an execution ended without it.
 """
 
-import json
 from typing import Any
 
 from countersign import clock, deployment
 from countersign.budgets import Holds
 from countersign.endings import Failure, fail_case
 from countersign.ledger import Ledger
-from countersign.models import CaseRef
-from countersign.observability import LambdaContext, observed
+from countersign.models import Intake
+from countersign.observability import LambdaContext, note, observed
 
 ENDED = "Step Functions Execution Status Change"
 
@@ -20,21 +19,19 @@ ENDED = "Step Functions Execution Status Change"
 def handler(
     event: dict[str, Any], context: LambdaContext, ledger: Ledger | None = None, holds: Holds | None = None
 ) -> dict[str, Any]:
-    """Takes tenant, case_id, state, error; or EventBridge's event of an execution. Returns the status."""
+    """Takes accepted, state, error; or EventBridge's event of an execution. Returns the case's status."""
     ledger, holds = ledger or deployment.ledger(), holds or deployment.holds()
-    ref, failure = read_failure(event)
-    status = fail_case(ledger, holds, ref, failure, clock.now())
-    return {"case_id": ref.case_id, "status": status.value if status else "unknown"}
+    accepted, failure = read_failure(event)
+    note(tenant=accepted.tenant, case_id=accepted.case_id, source=accepted.source, run=accepted.run)
+    status = fail_case(ledger, holds, accepted.ref, failure, clock.now(), accepted)
+    return {"case_id": accepted.case_id, "status": status.value if status else "unknown"}
 
 
-def read_failure(event: dict[str, Any]) -> tuple[CaseRef, Failure]:
-    """The case and what befell it, from the machine's input or from EventBridge's detail."""
+def read_failure(event: dict[str, Any]) -> tuple[Intake, Failure]:
+    """What was started and what befell it, from the machine's input or from EventBridge's detail."""
     if event.get("detail-type") != ENDED:
-        return _ref(event), Failure(event["state"], event["error"])
+        accepted = Intake.model_validate(event["accepted"])
+        return accepted, Failure(event["state"], event["error"])
     detail = event["detail"]
-    started = json.loads(detail["input"])
-    return _ref(started), Failure("execution", detail.get("error") or detail["status"], started["run"])
-
-
-def _ref(named: dict[str, Any]) -> CaseRef:
-    return CaseRef(tenant=named["tenant"], case_id=named["case_id"])
+    accepted = Intake.model_validate_json(detail["input"])
+    return accepted, Failure("execution", detail.get("error") or detail["status"], accepted.run)

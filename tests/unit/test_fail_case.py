@@ -66,8 +66,19 @@ def test_the_end_of_an_earlier_run_does_not_fail_the_new_one(stores: Stores) -> 
     assert handler(event("state_failed"), Context(), stores.ledger, stores.holds)["status"] == "failed"
 
 
-def test_an_execution_that_never_opened_its_case_fails_nothing(stores: Stores) -> None:
-    assert handler(event("execution_aborted"), Context(), stores.ledger, stores.holds)["status"] == "unknown"
+@pytest.mark.parametrize(
+    ("name", "failed_in"), [("execution_aborted", "execution"), ("state_failed", "Write Draft")]
+)
+def test_a_case_that_was_never_opened_can_be_seen_and_redriven(
+    stores: Stores, name: str, failed_in: str
+) -> None:
+    for _ in range(2):
+        assert handler(event(name), Context(), stores.ledger, stores.holds)["status"] == "failed"
+    head, events, _ = stores.ledger.history(REF)
+    assert head is not None
+    assert (head.status, head.failed_in, head.run, head.subject) == ("failed", failed_in, 1, "")
+    assert (head.source, head.created_at) == ("webhook", "2026-03-02T08:59:58.000Z")
+    assert [line.event for line in events] == ["case.failed"]
 
 
 @pytest.mark.parametrize(

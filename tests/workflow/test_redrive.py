@@ -133,6 +133,21 @@ def test_wherever_a_case_fails_it_goes_on_from_there(
     assert all(each["id"] != case_id for each in desk.get("/failures")["failures"])
 
 
+@pytest.mark.parametrize("operation", ["GetObject", "TransactWriteItems"])
+def test_a_case_that_could_not_be_opened_is_on_the_desk(desk: Desk, operation: str) -> None:
+    mend = break_down(desk, "open_case", operation)
+    case_id = desk.send(ASKED, subject="Attempts")
+    case = fail(desk, case_id)
+    mend()
+    assert (case["subject"], case["source"]) == ("", "webhook")
+    assert [f["state"] for f in desk.get("/failures")["failures"] if f["id"] == case_id] == ["Open Case"]
+    redrive(desk, case_id)
+    approve(desk, case_id)
+    case = desk.case(case_id)
+    assert case["subject"] == "Attempts"
+    assert desk.events(case_id)[:3] == ["case.failed", "case.redriven", "case.opened"]
+
+
 def test_a_pending_approval_is_asked_again_under_its_own_id(desk: Desk) -> None:
     desk.stack.meter.reset()
     case_id = desk.send(ASKED)

@@ -73,12 +73,13 @@ class Ledger:
         run: int | None = None,
         waiting_for: str | None = None,
         failed_in: str | None = None,
+        subject: str | None = None,
     ) -> Item:
         """Moves the head to a status; refused where there is no head.
 
         Given `seen`, the `updated_at` of a head, it is refused where the head has moved since. `run` is the
         number of the execution that goes on with the case, `waiting_for` what a parked one waits for,
-        `failed_in` the state in which one failed.
+        `failed_in` the state in which one failed, `subject` that of a case which had none yet.
         """
         values: Item = {"status": status.value, "updated_at": at}
         values |= {"gsi2pk": _status_pk(ref.tenant, "case", status), "gsi2sk": at}
@@ -87,6 +88,7 @@ class Ledger:
         values |= {"run": run} if run else {}
         values |= {"failed_in": failed_in} if failed_in else {}
         values |= {"waiting_for": waiting_for} if waiting_for else {}
+        values |= {"subject": subject} if subject else {}
         if seen is None:
             return self._update(ref, "head", values, "attribute_exists(pk)", {})
         return self._update(ref, "head", values, "updated_at = :seen", {":seen": seen})

@@ -1,12 +1,12 @@
 """Opening a case: the raw event becomes the case file and the ledger's first lines, once for all runs."""
 
-from contextlib import suppress
 from pathlib import Path
 
 from countersign.case_file import CaseFiles, raw_key
 from countersign.decisions import Terms
 from countersign.endings import FINAL
 from countersign.errors import CaseFileMissing, ConfigurationError, RequestRejected
+from countersign.items import Item
 from countersign.ledger import Ledger, Rejected
 from countersign.models import CaseFile, CaseHead, CaseRef, CaseStatus, LedgerEvent, RawEvent, Request, Risk
 from countersign.policies import load_policy
@@ -105,11 +105,27 @@ class Opener:
         if seen is None or seen.run > run or seen.status in FINAL - {CaseStatus.FAILED}:
             return  # a later run goes on with it, or it has come to a good end before, which stands
         going_on = self._ledger.set_status(
-            file.ref, CaseStatus.RUNNING, opened.at, run=run, seen=seen.updated_at
+            file.ref,
+            CaseStatus.RUNNING,
+            opened.at,
+            run=run,
+            seen=seen.updated_at,
+            subject=None if seen.subject else file.request.subject,
         )
+        # Where the desk asked for this run, the line of who did is there.
+        asked = seen.status is CaseStatus.QUEUED
         redriven = opened.model_copy(update={"event": "case.redriven"})
-        asked = self._ledger.put_event(file.ref, f"redriven#r{run}", redriven)
-        # An earlier run opened it. Where the desk asked for this one, the line of who did is there. Refused
-        # where this run has been here already, or the case has moved.
-        with suppress(Rejected):
-            self._ledger.commit([going_on] if seen.status is CaseStatus.QUEUED else [going_on, asked])
+        lines = [] if asked else [self._ledger.put_event(file.ref, f"redriven#r{run}", redriven)]
+        if not seen.subject and self._try(
+            [going_on, self._ledger.put_event(file.ref, "opened", opened), *lines]
+        ):
+            return  # no earlier run had come so far as to open it
+        # Refused where this run has been here already, or the case has moved.
+        self._try([going_on, *lines])
+
+    def _try(self, writes: list[Item]) -> bool:
+        try:
+            self._ledger.commit(writes)
+        except Rejected:
+            return False
+        return True
