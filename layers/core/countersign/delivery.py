@@ -78,6 +78,13 @@ class Secrets(Protocol):
         ...
 
 
+def _failure(outcome: Outcome) -> str | None:
+    """What the case fails with where no attempt comes after this one; None where none has to."""
+    if outcome.outcome == "delivered":
+        return None
+    return (outcome.outcome == "failed" and outcome.reason) or "DeliveryFailed"
+
+
 @dataclass(frozen=True)
 class Courier:
     """The stores, the secrets, the engine and the network that a delivery needs."""
@@ -118,8 +125,7 @@ class Courier:
                 "outcome": outcome.outcome,
                 "retry_after_s": outcome.retry_after_s,
                 "status": outcome.status,
-                # What the case fails with where no attempt comes after this one.
-                "error": (outcome.outcome == "failed" and outcome.reason) or "DeliveryFailed",
+                "error": _failure(outcome),
             },
         )
         return outcome
