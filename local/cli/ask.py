@@ -34,7 +34,7 @@ def ask(api: ApiClient, as_json: bool, text: str, subject: str | None) -> None:
     Prints the draft with its citations, and how to approve it. With --json it prints the approval's card.
 
     \b
-    countersign ask "How long does an approval wait before it expires?"
+    countersign ask "How long do I have to approve a draft?"
     """
     if not text.strip():
         raise click.BadParameter("there is no question", param_hint="TEXT")

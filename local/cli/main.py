@@ -16,7 +16,7 @@ Countersign: from a webhook to a grounded, cited reply that a person signs off.
 One terminal runs the whole product on this machine, no AWS account needed:
   countersign up
 Another one works with it:
-  countersign ask "How long does an approval wait?"
+  countersign ask "How long do I have to approve a draft?"
   countersign approvals
   countersign approve c-3f9a
 

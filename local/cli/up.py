@@ -177,7 +177,7 @@ def _welcome(out: Console, served: Serving, running: RunningStack, seconds: floa
     table.add_row("Outbox", f"{running.outbox}   stands in for the APIs that replies go to")
     out.print(table)
     out.print(
-        f'\nAll of this is in {FOLDER}. Try: countersign ask "How long does an approval wait?"\n'
+        f'\nAll of this is in {FOLDER}. Try: countersign ask "How long do I have to approve a draft?"\n'
         "Ctrl-C stops it, and its data is gone then.",
         style="quiet",
     )
