@@ -32,7 +32,10 @@ class Refused(ApiError):
     def __init__(self, status: int, body: Json) -> None:
         error = body.get("error")
         given = error if isinstance(error, dict) else {}
-        super().__init__(given.get("message") or body.get("message") or f"HTTP status {status}")
+        said = given.get("message") or body.get("message") or f"HTTP status {status}"
+        if status == 401 and not given:  # the gateway's word; a webhook's signature has an error of its own
+            said = "the API does not take this token: it is wrong, or it has ended"
+        super().__init__(said)
         self.status = status
         self.code: str = given.get("code", "")
         self.body = body

@@ -26,10 +26,10 @@ def limits(api: ApiClient, as_json: bool) -> None:
         soft_wrap=True,
     )
     more = "" if parked["counted_all"] else " at least"
-    out.print(
-        Text(f"Parked:{more} {parked['budget']} for budget,{more} {parked['slot']} for a slot."),
-        soft_wrap=True,
-    )
+    said = f"Parked:{more} {parked['budget']} for budget,{more} {parked['slot']} for a slot."
+    if parked["budget"] + parked["slot"]:
+        said += " They ask again by themselves, for budget every 15 minutes."
+    out.print(Text(said), soft_wrap=True)
     out.print(Text(f"Drafting: {len(found['leases'])} of {found['max_cases_at_once']} at once."))
     if found["leases"]:
         out.print(lease_list(found["leases"]))

@@ -44,6 +44,8 @@ def failures(api: ApiClient, as_json: bool, limit: int, cursor: str | None) -> N
         out.print(f"There are more: --cursor {found['cursor']}", style="quiet", soft_wrap=True)
     elif found["failures"]:
         out.print("countersign redrive ID… or --all runs them again.", style="quiet")
+    if any(failure["reason"] == "DestinationOff" for failure in found["failures"]):
+        out.print("First turn on what is off: countersign destinations.", style="quiet")
 
 
 @click.command()

@@ -66,7 +66,12 @@ def test_the_inbox_address_signs_in(api: ApiClient) -> None:
     ("status", "body", "says", "code"),
     [
         (409, {"error": {"code": "stale_card", "message": "look again"}}, "look again", "stale_card"),
-        (401, {"message": "Unauthorized"}, "Unauthorized", ""),
+        (
+            401,
+            {"message": "Unauthorized"},
+            "the API does not take this token: it is wrong, or it has ended",
+            "",
+        ),
         (500, b"<html>", "HTTP status 500", ""),
         (302, {}, "HTTP status 302", ""),
     ],

@@ -89,6 +89,13 @@ def test_failures_are_listed_with_what_to_do(desk: Desk) -> None:
     assert "countersign redrive" in call(desk, "failures", "--cursor", "next").stdout
 
 
+def test_a_switched_off_destination_is_said_to_come_first(desk: Desk) -> None:
+    assert "destinations" not in call(desk, "failures").stdout
+    failure = desk._failure(CASES[0]) | {"state": "Deliver Reply", "reason": "DestinationOff"}
+    desk.failures = lambda *_: {"failures": [failure], "cursor": None}  # type: ignore[method-assign]
+    assert "First turn on what is off: countersign destinations." in call(desk, "failures").stdout
+
+
 def test_nothing_failed(desk: Desk) -> None:
     desk.waiting = []
     assert call(desk, "failures").stdout == "Nothing has failed, and no letter is dead.\n"

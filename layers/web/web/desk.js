@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { age, absolute } from "./clock.js";
 import { byId, chip, element } from "./dom.js";
 import { deskSentence } from "./errors.js";
-import { literal } from "./text.js";
+import { literal, plural } from "./text.js";
 
 const KINDS = {
   case: ["failed case", "bad"],
@@ -22,7 +22,6 @@ const MOST = 100;
 const ticked = new Set();
 let shown = 0;
 
-const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 const short = (id) => id.replace(/^(c-.{8}).*$|^(\w+:.{8}).*$/, "$1$2");
 
 /** Load everything the desk shows. `keepReport` leaves what the last redrive did standing. */
@@ -283,5 +282,6 @@ function limitSection(limits) {
 
 function parkedWords({ budget, slot, counted_all: all }) {
   const parts = [budget && `${plural(budget, "case")} for budget`, slot && `${plural(slot, "case")} for a slot`];
-  return `${all ? "" : "at least "}${parts.filter(Boolean).join(", ")}`;
+  const when = budget ? "; for budget they ask again every 15 minutes" : "";
+  return `${all ? "" : "at least "}${parts.filter(Boolean).join(", ")}${when}`;
 }
