@@ -25,7 +25,7 @@ export function sentence(error) {
   if (status === 410) return "The deadline has passed, so nothing was decided and nothing is sent.";
   if (status === 401) return "You are signed out. Please sign in again.";
   if (status === 403) return `You are not allowed to decide this${message ? `: ${message}` : ""}.`.replace("..", ".");
-  if (status === 404) return "This approval does not exist.";
+  if (status === 404) return message ? `${capital(message)}.` : "This approval does not exist.";
   if (status === 413) return "That is too long to be taken. Please shorten it.";
   if (status === 422) return `That was not accepted: ${message || "something is missing"}.`.replace("..", ".");
   if (status === 429) return "Too many requests just now. Please try again in a moment.";
