@@ -8,7 +8,9 @@ PY := $(VENV)/bin/python
 .PHONY: help setup up demo bench lock test lint format docs template scan mutate build clean
 
 help:  ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@[ -t 1 ] && bold='\033[1m' plain='\033[0m'; \
+	awk -v bold="$$bold" -v plain="$$plain" -F':.*## ' \
+	  '/^[a-z-]+:.*## /{printf "  " bold "%-10s" plain " %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## Install uv, Python 3.13 where it is missing, and everything in requirements.lock, into .venv
 

@@ -131,9 +131,8 @@ def show(figures: Figures, console: Console) -> None:
 
 def show_intake(figures: Figures, console: Console) -> None:
     """What `measure_intake` found, as a table."""
-    table = Table(
-        "", "", title=f"Intake, {figures['due_per_s']:g} events a second, {figures['arrivals']} arrivals"
-    )
+    console.print(f"Intake, {figures['due_per_s']:g} events a second, {figures['arrivals']} arrivals")
+    table = Table(show_header=False)
     table.add_row("acknowledged", f"{figures['acknowledged']} of {figures['events']}")
     table.add_row("acknowledged a second", f"{figures['acknowledged_per_s']:g}")
     for name, label in (("p50_s", "p50"), ("p99_s", "p99"), ("most_s", "longest")):
