@@ -28,7 +28,7 @@ from local.replacement import replaced
 from local.template import STACK_NAME
 from tests.workflow.audit import DEAD_LETTERS, executions, received_at, waiting
 from tests.workflow.conftest import Apps, Desk, Json, Listener, Received
-from tests.workflow.recovery import Crew
+from tests.workflow.recovery import Crew, record_of
 from tests.workflow.sabotage import Sabotage
 
 ASKED = "How often is delivery of a signed reply tried, and within how many hours?"
@@ -134,7 +134,7 @@ class Player:
         for number in range(bad):
             sqs.send_message(QueueUrl=url, MessageBody=f"no JSON {number}")
         taken = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)["Messages"]
-        records = [_record(message) for message in taken]
+        records = [record_of(message) for message in taken]
         self.do_batch_raw(records)
         self.stack.poller.set_enabled("start_case", True)
         for _ in range(RECEIVES):
@@ -293,19 +293,6 @@ class Player:
         self.unwatch()
         self._put({"current": self.keys["old"]})
         self.crew.pass_time(KEPT_S + 1)
-
-
-def _record(message: Json) -> Json:
-    return {
-        "messageId": message["MessageId"],
-        "receiptHandle": message["ReceiptHandle"],
-        "body": message["Body"],
-        "attributes": {"ApproximateReceiveCount": "1"},
-        "messageAttributes": {},
-        "eventSource": "aws:sqs",
-        "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:intake",
-        "awsRegion": "us-east-1",
-    }
 
 
 def _model_fault(name: str) -> Throttle | Fail | BreakStream:

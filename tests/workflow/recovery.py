@@ -195,3 +195,17 @@ class Crew:
     def _get(self, path: str) -> Json | None:
         answer = self._call("GET", path)
         return answer.json() if answer.status == 200 else None
+
+
+def record_of(message: Json) -> Json:
+    """What Lambda is given of a message that was received from the intake queue."""
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": {"ApproximateReceiveCount": "1"},
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:intake",
+        "awsRegion": "us-east-1",
+    }

@@ -41,7 +41,7 @@ from tests.workflow.audit import (
     received_at,
 )
 from tests.workflow.conftest import Apps, Desk, Json, Listener
-from tests.workflow.recovery import GOOD_ENDS, Crew, Stuck
+from tests.workflow.recovery import GOOD_ENDS, Crew, Stuck, record_of
 from tests.workflow.sabotage import Fault, Kind, Sabotage
 
 pytestmark = pytest.mark.timeout(3_600)  # as long as was asked for
@@ -147,23 +147,10 @@ class Promises(RuleBasedStateMachine):
             taken = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
             for message in taken.get("Messages", []):
                 if case_id in message["Body"]:
-                    self.start(message)
+                    self.crew.invoke("start_case", {"Records": [record_of(message)]})
         self.desk.stack.poller.set_enabled("start_case", True)
         self.rest()
         return multiple(first, second)
-
-    def start(self, message: Json) -> None:
-        record = {
-            "messageId": message["MessageId"],
-            "receiptHandle": message["ReceiptHandle"],
-            "body": message["Body"],
-            "attributes": {"ApproximateReceiveCount": "1"},
-            "messageAttributes": {},
-            "eventSource": "aws:sqs",
-            "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:intake",
-            "awsRegion": "us-east-1",
-        }
-        self.crew.invoke("start_case", {"Records": [record]})
 
     # People.
 
