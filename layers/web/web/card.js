@@ -4,7 +4,7 @@ import { absolute, age, deadline } from "./clock.js";
 import { chip, element } from "./dom.js";
 import { draftText, passageNode, showClaim } from "./draft.js";
 import { caseState, historySection } from "./history.js";
-import { hiddenCount, literal, outsideLink } from "./text.js";
+import { hiddenCount, literal, outsideLink, plural } from "./text.js";
 import { forget, unsent } from "./typed.js";
 
 const CHANNELS = {
@@ -13,8 +13,6 @@ const CHANNELS = {
   github_discussion: "Reply in a GitHub discussion",
   slack_thread: "Message in a thread of Slack",
 };
-
-const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
 /** Whether a person can still decide this card, as far as it tells. */
 export const isOpen = (card) => card.status === "pending" && !card.decision;

@@ -138,3 +138,6 @@ export class Points {
     return this.list.slice(start, end).join("");
   }
 }
+
+/** "1 claim", "2 claims". */
+export const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
