@@ -66,7 +66,7 @@ def repair_events() -> dict[str, Any]:
     desk, person = call.ports.reconciler(), Person(call.person, "api", call.subject)
     done, refused = repair_all(desk, map(call.case, given), person, call.ports.now())
     answer = Repairs(
-        repaired=[Repaired(case_id=r.case_id, done=r.done, execution=r.execution) for r in done],
+        repaired=[Repaired(case_id=r.case_id, did=r.did, execution=r.execution) for r in done],
         refused=[Unrepaired(case_id=case_id, reason=reason) for case_id, reason in refused],
     )
     return answer.model_dump(mode="json")

@@ -141,7 +141,7 @@ def _print_account(total: Json, repairs: Json) -> None:
             )
         out.print(table)
     for done in repairs["repaired"]:
-        out.print(f"{done['case_id']} {done['done']}: execution {one_line(done['execution'])}", style="good")
+        out.print(f"{done['case_id']} {done['did']}: execution {one_line(done['execution'])}", style="good")
     for left in repairs["refused"]:
         out.print(f"{left['case_id']} left as it is: {one_line(left['reason'])}", style="warn")
     out.print(f"{total['accepted']} accepted", style="name")

@@ -53,7 +53,7 @@ class Deployment(ApiClient):
         self.repaired.append(list(case_ids))
         return {
             "repaired": [
-                {"case_id": c, "done": "queued", "execution": c}
+                {"case_id": c, "did": "queued", "execution": c}
                 for c in case_ids
                 if c not in self.unrepairable
             ],

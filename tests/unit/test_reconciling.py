@@ -204,7 +204,7 @@ def test_a_thousand_and_one_events_take_two_listings(desk: Desk) -> None:
 def test_a_lost_event_is_queued_again_for_its_first_run(desk: Desk) -> None:
     ref = desk.accept()
     repair = desk.desk.repair(ref, ALEX, desk.now)
-    assert (repair.done, repair.execution) == ("queued", ref.case_id)
+    assert (repair.did, repair.execution) == ("queued", ref.case_id)
     [sent] = desk.queue.sent
     assert (sent.ref, sent.run, sent.source) == (ref, 1, "webhook")
     assert sent.received_at == "2026-03-02T08:59:58.000Z", "the event's own, as it was first queued"

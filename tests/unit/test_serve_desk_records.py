@@ -68,7 +68,7 @@ def test_a_lost_event_is_put_back_and_the_rest_is_refused(desk: Records) -> None
     answer = desk.call("repair_events", body={"case_ids": [REF.case_id, "c-0", REF.case_id]}).json()
     assert answer == {
         "repaired": [
-            {"case_id": REF.case_id, "done": "redriven", "execution": f"{REF.case_id}-r2"},
+            {"case_id": REF.case_id, "did": "redriven", "execution": f"{REF.case_id}-r2"},
         ],
         "refused": [{"case_id": "c-0", "reason": "there is no such event"}],
     }

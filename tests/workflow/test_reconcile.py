@@ -81,7 +81,7 @@ def test_a_message_that_was_lost_is_queued_again(desk: Desk, account: Account) -
     assert lost["reason"] == "not_started"
     desk.stack.faults.clear()
     [repaired] = account("--repair")["repaired"]
-    assert repaired == {"case_id": case_id, "done": "queued", "execution": case_id}
+    assert repaired == {"case_id": case_id, "did": "queued", "execution": case_id}
     desk.waiting(case_id)
     assert account()["moving"] == 1
 
@@ -96,7 +96,7 @@ def test_a_case_that_could_not_be_opened_is_opened_by_another_run(desk: Desk, ac
     assert (lost["reason"], lost["status"], lost["execution"]) == ("not_opened", None, "FAILED")
     desk.stack.faults.clear()
     [repaired] = account("--repair")["repaired"]
-    assert (repaired["done"], repaired["execution"]) == ("redriven", f"{case_id}-r2")
+    assert (repaired["did"], repaired["execution"]) == ("redriven", f"{case_id}-r2")
     assert desk.waiting(case_id)["case_id"] == case_id
 
 

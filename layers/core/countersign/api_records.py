@@ -66,7 +66,7 @@ class Repaired(Body):
     """`queued`: back on the intake queue for its first run; `redriven`: for another one."""
 
     case_id: str
-    done: Literal["queued", "redriven"]
+    did: Literal["queued", "redriven"]
     execution: str
 
 

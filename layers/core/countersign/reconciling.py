@@ -75,7 +75,7 @@ class Repair:
     """What was done about a lost event: `queued` for its first run, or `redriven` under another name."""
 
     case_id: str
-    done: Literal["queued", "redriven"]
+    did: Literal["queued", "redriven"]
     execution: str
 
 
