@@ -36,7 +36,13 @@ PLATFORM = {
     "SQS.SdkClientException",
     "Sqs.SdkClientException",
 }
-TRANSIENT = {"ModelThrottled", "ModelUnavailable", "KnowledgeUnavailable", "StoreConflict"}
+TRANSIENT = {
+    "ModelThrottled",
+    "ModelUnavailable",
+    "KnowledgeUnavailable",
+    "StoreConflict",
+    "StoreUnavailable",
+}
 # Our own faults: nobody but Fail Case can do anything about them.
 FATAL = {"CaseFileMissing", "ApprovalMissing", "SignedBytesChanged"}
 
@@ -174,7 +180,8 @@ def test_what_a_function_may_meet_is_retried(machine: asl.Machine, state: asl.St
     retried = {name for rule in state.definition["Retry"] for name in rule["ErrorEquals"]}
     if state.function is None:
         return
-    assert retried >= {"Lambda.ServiceException", "Lambda.TooManyRequestsException", "StoreConflict"}
+    assert retried >= {"Lambda.ServiceException", "Lambda.TooManyRequestsException"}
+    assert retried >= {"StoreConflict", "StoreUnavailable"}
     layers = {layer["Ref"] for layer in TEMPLATE["Resources"][state.function]["Properties"]["Layers"]}
     if "LlmLayer" in layers:
         assert retried >= {"ModelThrottled", "ModelUnavailable"}

@@ -6,14 +6,24 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 
 from countersign import observability
 from countersign.errors import ModelThrottled
 from countersign.observability import note, observed
+from local.faults import client_error
 from tests.unit.stores import CASE, Context
 
 SECRET = "the text of Mrs Quagga's mail"
 EVENT = {"tenant": "default", "case_id": CASE, "task_token": "token-1", "text": SECRET}
+
+
+def cancelled(*reasons: str) -> ClientError:
+    """A transaction of which one row could not be written."""
+    error = client_error("TransactWriteItems", "TransactionCanceledException")
+    response: dict[str, Any] = error.response  # type: ignore[assignment]
+    response["CancellationReasons"] = [{"Code": reason} for reason in reasons]
+    return error
 
 
 class Tracer:
@@ -59,6 +69,36 @@ def test_a_call_leaves_one_line_with_its_ids(lines: pytest.LogCaptureFixture) ->
 def test_neither_results_nor_messages_are_traced(tracer: Tracer) -> None:
     observed(lambda event, context: SECRET)(EVENT, Context())
     assert tracer.asked == [{"capture_response": False, "capture_error": False}]
+
+
+SILENT = EndpointConnectionError(endpoint_url=f"https://dynamodb.example/{SECRET}")
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (client_error("GetItem", "InternalServerError", SECRET, 500), "StoreUnavailable"),
+        (client_error("PutItem", "ThrottlingException", SECRET), "StoreUnavailable"),
+        (client_error("PutObject", "SlowDown", SECRET, 503), "StoreUnavailable"),
+        (cancelled("None", "ThrottlingError"), "StoreUnavailable"),
+        (SILENT, "StoreUnavailable"),
+        (cancelled("None", "ValidationError"), "ClientError"),
+        (client_error("PutItem", "AccessDeniedException", SECRET), "ClientError"),
+        (ParamValidationError(report=SECRET), "ParamValidationError"),
+    ],
+)
+def test_trouble_of_aws_has_a_name_that_is_retried(
+    lines: pytest.LogCaptureFixture, error: Exception, name: str
+) -> None:
+    def handler(event: Any, context: Any) -> None:
+        raise error
+
+    with pytest.raises(Exception, match=r"AWS|answered|not shown") as raised:
+        observed(handler)(EVENT, Context())
+    assert type(raised.value).__name__ == name
+    line: Any = lines.records[0]
+    assert line.error == name
+    assert SECRET not in "".join(traceback.format_exception(raised.value)) + str(vars(line))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from countersign.case_file import raw_key
 from countersign.clock import instant
 from countersign.errors import KnowledgeUnavailable, SignedBytesChanged, StoreConflict
 from countersign.models import CaseRef, CaseStatus, RawEvent, canonical_json
+from local.faults import client_error
 from tests.unit.api_calls import OPENAPI, Api, load
 from tests.unit.stores import NOW, REF, TERMS, Stores, case_file
 
@@ -245,7 +246,11 @@ def test_our_own_fault_is_said_and_not_quoted(
 
 @pytest.mark.parametrize(
     ("name", "error"),
-    [("approve", StoreConflict("others wrote")), ("search", KnowledgeUnavailable("Retrieve failed"))],
+    [
+        ("approve", StoreConflict("others wrote")),
+        ("search", KnowledgeUnavailable("Retrieve failed")),
+        ("approve", client_error("Query", "ThrottlingException")),
+    ],
 )
 def test_what_may_work_in_a_moment_is_asked_for_again(api: Api, name: str, error: Exception) -> None:
     answer = breaking(api, error).call(name)

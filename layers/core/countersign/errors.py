@@ -21,6 +21,7 @@ CountersignError
 │   ├── ModelOutputInvalid              twice no answer that fits the schema; goes to a person
 │   ├── KnowledgeUnavailable            retrieval failed; retried by ASL
 │   ├── StoreConflict                   a concurrent writer won too often; retried by ASL
+│   ├── StoreUnavailable                AWS failed, was silent or asks us to slow down; retried by ASL
 │   ├── BudgetExhausted                 too little is left of the case's hold or of the day: more, or parked
 │   ├── BudgetTooSmall                  a whole day's cap would not pay for it; goes to a person
 │   ├── SlotsTaken                      as many cases of the tenant draft as may; the case is parked
@@ -161,6 +162,10 @@ class KnowledgeUnavailable(StepError):
 
 
 class StoreConflict(StepError):
+    pass
+
+
+class StoreUnavailable(StepError):
     pass
 
 

@@ -18,8 +18,10 @@ from countersign.errors import (
     KnowledgeUnavailable,
     RequestRejected,
     StoreConflict,
+    StoreUnavailable,
 )
 from countersign.observability import LambdaContext, log_failure, note
+from countersign.outages import outage
 
 HEADERS = {
     "cache-control": "no-store",
@@ -78,7 +80,9 @@ def _busy(error: Exception) -> Response[str]:
 
 
 def _failed(error: Exception) -> Response[str]:
-    """Our own fault. Its message stays here: it may quote anything."""
+    """Our own fault, if it is not AWS's. Its message stays here: it may quote anything."""
+    if trouble := outage(error):
+        return _busy(StoreUnavailable(trouble))
     log_failure(error)
     return _error(500, ErrorAnswer(error=ErrorWord(code="internal", message="something went wrong here")))
 

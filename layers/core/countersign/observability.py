@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
-from countersign.errors import CountersignError
+from countersign.errors import CountersignError, StoreUnavailable
+from countersign.outages import outage
 
 # It logs every error that passes with its message and trace, which may quote what came from outside.
 logging.getLogger("aws_lambda_powertools.tracing.tracer").setLevel(logging.CRITICAL)
@@ -37,7 +38,8 @@ def observed(handler: Handler) -> Handler:
     """Decorates a handler: logs its outcome with the case's ids, counts failures by error name, traces it.
 
     An error that is not ours goes on by its name alone: Lambda logs what a handler raises, Step Functions
-    keeps it in the history, and its message may quote what came from outside.
+    keeps it in the history, and its message may quote what came from outside. Where AWS itself was in trouble
+    that is StoreUnavailable, which the machine retries.
     """
 
     @functools.cache
@@ -55,6 +57,10 @@ def observed(handler: Handler) -> Handler:
         try:
             result = traced()(event, context, *ports)
         except Exception as error:
+            if trouble := outage(error):
+                unavailable = StoreUnavailable(trouble)
+                log_failure(unavailable, **ids)
+                raise unavailable from None
             log_failure(error, **ids)
             if isinstance(error, CountersignError):
                 raise
