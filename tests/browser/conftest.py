@@ -184,7 +184,7 @@ class FakeApi:
                 timeline = [{"at": at(), "event": "case.opened", "actor": "countersign", "detail": {}}]
                 status = self.case_status.get(case_id, "awaiting_approval")
                 return 200, {"case_id": case_id, "status": status, "timeline": timeline}
-        return 404, {"error": {"code": "not_found", "message": "There is no such thing."}}
+        return 404, {"error": {"code": "not_found", "message": "there is no such approval"}}
 
     def _row(self, card: Json) -> Json:
         names = ("approval_id", "case_id", "subject", "status", "requested_at", "expires_at", "risk")

@@ -483,7 +483,7 @@ def test_a_sign_in_that_ends_midway_loses_nothing(inbox: Inbox, api: FakeApi, ma
 
 def test_an_approval_that_does_not_exist_is_said_to_be_missing(inbox: Inbox, api: FakeApi) -> None:
     inbox.open(f"token={api.token}&approval=c-0-a1")
-    inbox.see("#notices .notice-bad", "This approval does not exist.")
+    inbox.see("#notices .notice-bad", "There is no such approval.")
 
 
 def test_a_card_decided_elsewhere_is_pointed_out(inbox: Inbox, api: FakeApi, make_card: MakeCard) -> None:
