@@ -322,7 +322,7 @@ def test_the_same_event_is_the_same_case(desk: Desk) -> None:
         "author": "reader@example.com",
         "callback_url": desk.listener.url,
     }
-    first, second = desk.post(event, "msg_1").json(), desk.post(event, "msg_1").json()
+    first, second = desk.post(event, "msg_twice").json(), desk.post(event, "msg_twice").json()
     assert (first["duplicate"], second["duplicate"]) == (False, True)
     assert first["case_id"] == second["case_id"]
     desk.waiting(first["case_id"])
@@ -342,11 +342,11 @@ def test_a_conversation_is_remembered(desk: Desk) -> None:
         "author": "reader@example.com",
         "callback_url": desk.listener.url,
     }
-    first = desk.post(event, "msg_1").json()["case_id"]
+    first = desk.post(event, "msg_asked").json()["case_id"]
     desk.waiting(first)
     desk.decide(first, "approve")
     desk.until_status(first, "delivered")
-    second = desk.post({**event, "text": "And are redirects followed?"}, "msg_2").json()["case_id"]
+    second = desk.post({**event, "text": "And are redirects followed?"}, "msg_asked_again").json()["case_id"]
     desk.waiting(second)
     prompts = [
         json.dumps(request.params, default=str)
