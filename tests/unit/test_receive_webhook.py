@@ -3,8 +3,6 @@
 import base64
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,7 +12,7 @@ import pytest
 
 from countersign.errors import EventInProgress, IntakeUnavailable, SecretsUnavailable
 from functions.receive_webhook.app import handler
-from tests.unit.senders import KEY, REPLY_URL, ROOT, SAMPLES, Intake, changed, sample, signed
+from tests.unit.senders import KEY, REPLY_URL, SAMPLES, Intake, changed, sample, signed
 from tests.unit.stores import Context, Stores
 
 IGNORED = {
@@ -228,16 +226,3 @@ def test_logs_hold_ids_and_no_text(intake: Intake, caplog: pytest.LogCaptureFixt
         ("github", "ignored", None),
         (None, "not_found", None),
     ]
-
-
-def test_the_import_brings_no_langchain_and_no_requests() -> None:
-    path = [str(ROOT / "functions/receive_webhook"), str(ROOT / "layers/core")]
-    slow = ("langchain_core", "langchain_aws", "requests")
-    program = f"import sys; sys.path[:0] = {path!r}; import app; print(*sys.modules.keys() & {slow!r})"
-    ran = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ran.stdout.strip() == ""
