@@ -190,6 +190,16 @@ class TestTheList:
         assert "Jane Roe" not in repr(found)
         assert queues.redriver.letters("acme") == []
 
+    @pytest.mark.parametrize("named", ["", "../x", "c-1\n", "c" * 3_000])
+    def test_a_letter_of_what_is_no_case_hides_no_other(
+        self, stores: Stores, queues: Queues, named: str
+    ) -> None:
+        strays = {queues.bury("delivery", json.dumps(json.loads(delivery()) | {"case_id": named}))}
+        strays |= {queues.bury("intake", intake(REF.case_id, tenant=""))}
+        found = queues.redriver.letters("default")
+        assert {each.id for each in found} == strays
+        assert {each.ref for each in found} == {None}
+
     def test_looking_leaves_every_message_where_it_is(self, stores: Stores, queues: Queues) -> None:
         # More than one call of SQS brings.
         for number in range(11):

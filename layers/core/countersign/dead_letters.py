@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from countersign.claims import DAY_S, KEEP_DAYS
 from countersign.clock import instant
+from countersign.ledger import is_case_id
 from countersign.models import CaseRef, Delivery, Intake, OfCase, sha256_hex
 
 if TYPE_CHECKING:
@@ -164,6 +165,8 @@ def _key(body: str) -> str:
 
 def _case_of(kind: Kind, body: str) -> CaseRef | None:
     try:
-        return _MODELS[kind].model_validate_json(body).ref
+        ref = _MODELS[kind].model_validate_json(body).ref
     except ValidationError:
         return None
+    # What no case can be called must not get into a key: the table's refusal would hide all letters.
+    return ref if ref.tenant and is_case_id(ref.case_id) else None
