@@ -6,7 +6,7 @@ import pytest
 from aws_lambda_powertools.utilities.parameters.secrets import SecretsProvider
 
 from countersign.errors import SecretsUnavailable
-from countersign.secrets import REFRESH_S, SourceSecrets
+from countersign.secrets import REFRESH_S, REFRESHES, SourceSecrets
 from tests.unit.senders import SecretStore
 
 
@@ -51,13 +51,17 @@ def test_a_new_secret_is_found_by_asking_again_but_not_all_the_time() -> None:
     assert secrets.signing("github") == ["old"]
     assert secrets.refresh("github")
     assert secrets.signing("github") == ["new", "old"]
+    clock.now += 1
+    for _ in range(REFRESHES - 1):
+        assert secrets.refresh("github")
     store.asked.clear()
     assert not secrets.refresh("github")
-    clock.now += REFRESH_S - 0.1
+    clock.now += REFRESH_S - 1.1
     assert not secrets.refresh("github")
     assert store.asked == []
     clock.now += 0.2
     assert secrets.refresh("github")
+    assert not secrets.refresh("github")
     assert store.asked == ["test/sources/github"]
 
 
@@ -72,8 +76,8 @@ def test_a_source_without_a_secret_has_none_and_is_asked_for_rarely() -> None:
     for _ in range(5):
         assert secrets.signing("github") == []
         assert secrets.api_token("github") is None
-        assert not secrets.refresh("github")
-    assert store.asked == ["test/sources/github"]
+    assert not secrets.refresh("github")
+    assert store.asked == ["test/sources/github"] * (1 + REFRESHES)
     store.put("github", current="a")
     clock.now += REFRESH_S
     assert secrets.signing("github") == ["a"]

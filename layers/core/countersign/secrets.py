@@ -9,6 +9,7 @@ works at once.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
@@ -20,10 +21,13 @@ from countersign.errors import SecretsUnavailable
 from countersign.signatures import is_signing_key
 
 KEPT_S = 300
-REFRESH_S = 30
-"""Seconds between two questions that only a mismatch, or a secret that is not there, gave rise to.
+REFRESHES = 3
+REFRESH_S = 90
+"""Within so many seconds no more than `REFRESHES` questions that only a mismatch, or a secret that is not
+there, gave rise to.
 
-Anybody can send a wrong signature, and each question to the store costs money and time.
+Anybody can send a wrong signature, and each question to the store costs money and time; more than one, so
+that a stranger's request does not hold up a secret that is changed just after it.
 """
 
 
@@ -63,7 +67,7 @@ class SourceSecrets:
         self._provider = provider
         self._prefix = prefix
         self._clock = clock
-        self._asked: dict[str, float] = {}
+        self._asked: dict[str, deque[float]] = {}
         self._missing: set[str] = set()
 
     def signing(self, source: str) -> list[str]:
@@ -92,7 +96,7 @@ class SourceSecrets:
         return (secret.reply_secret or secret.current or None) if secret else None
 
     def refresh(self, source: str) -> bool:
-        """Asks the store again, at most every 30 seconds; False where it was too early for that.
+        """Asks the store again, so often and no more; False where it was too early for that.
 
         Raises SecretsUnavailable.
         """
@@ -102,10 +106,10 @@ class SourceSecrets:
         return True
 
     def _may_ask(self, source: str) -> bool:
-        now = self._clock()
-        if now - self._asked.get(source, float("-inf")) < REFRESH_S:
+        asked, now = self._asked.setdefault(source, deque(maxlen=REFRESHES)), self._clock()
+        if len(asked) == REFRESHES and now - asked[0] < REFRESH_S:
             return False
-        self._asked[source] = now
+        asked.append(now)
         return True
 
     def _get(self, source: str, *, force: bool = False) -> SourceSecret | None:
@@ -117,7 +121,6 @@ class SourceSecrets:
             if not _is_missing(error):
                 raise SecretsUnavailable(f"the secret of source {source} cannot be read now") from error
             self._missing.add(source)
-            self._asked.setdefault(source, self._clock())
             return None
         self._missing.discard(source)
         try:
