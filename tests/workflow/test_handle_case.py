@@ -10,7 +10,7 @@ import pytest
 from countersign.models import sha256_hex
 from countersign.signatures import verify
 from local.bedrock.script import Fail, Refuse, Say, Throttle, Use
-from local.faults import Crash
+from local.faults import Crash, client_error
 from tests.workflow.conftest import Desk
 
 ASKED = "How often is delivery of a signed reply tried, and within how many hours?"
@@ -245,6 +245,23 @@ def test_a_delivery_that_crashes_goes_to_the_dead_letters_and_the_case_fails(des
     assert desk.dead_letters("DeliveryDeadLetters") == 1
     assert desk.listener.received == []
     assert case["outcome"] == "States.Timeout"
+
+
+def test_half_a_minute_without_the_table_fails_no_case(desk: Desk) -> None:
+    failed: list[str] = []
+
+    def down(moment: str, function: str, service: str, operation: str, params: object) -> Exception | None:
+        hit = function in {"open_case", "request_approval"} and service == "dynamodb" and moment == "before"
+        if not hit or failed.count(function) == 3:
+            return None
+        failed.append(function)
+        return client_error(operation, "ThrottlingException")
+
+    desk.stack.faults.add(down)
+    case_id = desk.send(ASKED)
+    card = desk.waiting(case_id)
+    assert "ten times" in card["draft"]["text"]
+    assert failed == ["open_case"] * 3 + ["request_approval"] * 3
 
 
 def test_a_model_that_throttles_is_asked_again_later(desk: Desk) -> None:
