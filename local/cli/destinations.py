@@ -11,7 +11,7 @@ from local.cli.render import destination_list
 
 
 @click.command()
-@click.argument("turn", type=click.Choice(["on"]), required=False, metavar="[on")
+@click.argument("turn", required=False, metavar="[on")
 @click.argument("destination_id", required=False, metavar="ID]")
 @click.option("--cursor", help="Where the last list ended (its `cursor`).")
 @talks_to_api
@@ -37,6 +37,8 @@ def destinations(
         if found.get("cursor"):
             out.print(f"There are more: --cursor {found['cursor']}", style="quiet", soft_wrap=True)
         return
+    if turn != "on":
+        raise click.UsageError(f"{turn!r} is no word of this command: a destination is turned `on ID`")
     if destination_id is None:
         raise click.UsageError("`on` needs the id of a destination")
     switched = api.turn_on(api.find_destination(destination_id))

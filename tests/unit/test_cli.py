@@ -235,7 +235,16 @@ def test_json_is_one_document_and_nothing_else(
         (["approvals"], ["c-3f3f3f3f", "low"]),
         (["search", "waits"], ["approvals.md  0.75", "waits"]),
         (["destinations"], ["d-3f3f3f3f", "c-3f3f3f3f", "help.example.com", "--cursor next"]),
-        (["limits"], ["$1.25 spent, $0.05 reserved, of $10", "3 for budget", "every 15 minutes", "1 of 50 at once", AT]),
+        (
+            ["limits"],
+            [
+                "$1.25 spent, $0.05 reserved, of $10",
+                "3 for budget",
+                "every 15 minutes",
+                "1 of 50 at once",
+                AT,
+            ],
+        ),
         (["destinations", "on", GONE[1]], ["is on: turned on by Alex Doe", AT]),
         (["approve", "c-3f"], ["How long?", "approvals.md", "http://127.0.0.1:9/replies", "on its way"]),
     ],
@@ -252,7 +261,7 @@ def test_people_read_text(deployment: Deployment, words: list[str], lines: list[
     ("words", "status", "says"),
     [
         (["on"], 2, "`on` needs the id"),
-        (["off", GONE[0]], 2, "'off' is not 'on'"),
+        (["off", GONE[0]], 2, "'off' is no word of this command: a destination is turned `on ID`"),
         (["on", "d-9"], 1, "no switched-off destinations begin with d-9"),
         (["on", "d-"], 1, "4 switched-off destinations begin with d-"),
     ],
