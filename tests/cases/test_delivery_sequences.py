@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from countersign.models import sha256_hex
 from countersign.secrets import KEPT_S
 from countersign.signatures import sign_standard_webhook
 from local.bedrock.script import BreakStream, Fail, Refuse, Say, Throttle
+from local.cli.signing import read_event, sign
 from local.clock import Unsettled
 from local.environment import current_invocation
 from local.faults import Crash
@@ -26,6 +28,7 @@ from local.functions import FunctionFailed
 from local.gateway import Response
 from local.replacement import replaced
 from local.template import STACK_NAME
+from tests.unit.senders import SAMPLES
 from tests.workflow.audit import DEAD_LETTERS, executions, received_at, waiting
 from tests.workflow.conftest import Apps, Desk, Json, Listener, Received
 from tests.workflow.recovery import Crew, record_of
@@ -37,6 +40,8 @@ PAST_S = 1_000
 """Longer than five periods of the sweep, and than a message is hidden."""
 DEATHS = frozenset({"crash"})
 RECEIVES = 6
+# Any text as white space, so that a body is another one and the same JSON.
+SPACES = bytes(b"\t\n\r "[byte % 4] for byte in range(256))
 HIDDEN_S = 400
 
 
@@ -84,10 +89,37 @@ class Player:
         key: str | None = None,
         type: str | None = None,
         seq: int | None = None,
+        source: str = "webhook",
         **_: Any,
     ) -> None:
         """One post. `type` and `seq` are the sender's own, of the same subject."""
+        answer, raw = self._post(id, body, key, seq, source)
+        self._note(id, answer, raw, seq)
+        if answer.status >= 500:
+            # As senders do: some time later.
+            self.crew.pass_time(30)
+        self.rest()
+
+    def do_parallel(self, steps: list[Json], **_: Any) -> None:
+        """Posts at once. A sender who is told to come again does so, or its event would be lost."""
+        posts = [{name: value for name, value in step.items() if name != "op"} for step in steps]
+        with ThreadPoolExecutor(len(posts)) as threads:
+            answers = list(threads.map(lambda post: self._post(**post), posts))
+        for post, (answer, raw) in zip(posts, answers, strict=True):
+            self._note(post["id"], answer, raw, None)
+        self.rest()
+
+    def _post(
+        self,
+        id: str,
+        body: Any = "x",
+        key: str | None = None,
+        seq: int | None = None,
+        source: str = "webhook",
+    ) -> tuple[Response, bytes]:
         now = self.stack.clock.now() + self.skew
+        if source == "github":
+            return self._post_to_github(id, body, now)
         data = {
             "id": f"{self.name}-{id if seq is None else 'subject'}",
             "subject": "A question",
@@ -102,16 +134,29 @@ class Player:
         answer = self.stack.request(
             "POST", "/webhooks/webhook", headers={"content-type": "application/json", **headers}, body=raw
         )
+        return answer, raw
+
+    def _post_to_github(self, id: str, body: Any, now: float) -> tuple[Response, bytes]:
+        """An issue, its text the step's, under the step's id: which GitHub does not sign."""
+        sample = read_event((SAMPLES / "github_issue_opened.json").read_bytes())
+        raw = sample.body + f" {self.name}-{body}".encode().translate(SPACES)
+        headers = sign(
+            "github",
+            self.desk.app.secret("github"),
+            replace(sample, body=raw),
+            now,
+            event_id=f"{self.name}-{id}",
+            kind=sample.kind,
+        )
+        return self.stack.request("POST", "/webhooks/github", headers=headers, body=raw), raw
+
+    def _note(self, id: str, answer: Response, raw: bytes, seq: int | None) -> None:
         self.http.append(answer.status)
         self.answers.append(answer)
         if answer.status < 300:
             self.case_ids[id] = case_id = answer.json()["case_id"]
             self.bodies.setdefault(case_id, raw)
             self.by_seq |= {} if seq is None else {seq: id}
-        elif answer.status >= 500:
-            # As senders do: some time later.
-            self.crew.pass_time(30)
-        self.rest()
 
     def do_redeliver(self, reserialise: bool = False, **_: Any) -> None:
         """SQS gives every message of the intake queue out once more."""
@@ -208,6 +253,9 @@ class Player:
     def do_reject(self, **_: Any) -> None:
         self._decide({"verdict": "reject", "reason": "No."})
 
+    def do_respond(self, feedback: str = "Shorter, please.", **_: Any) -> None:
+        self._decide({"verdict": "respond", "reason": feedback})
+
     def do_parallel_mixed(self, steps: list[Json], **_: Any) -> None:
         """The same card, answered by several people at once."""
         card = self._card()
@@ -233,7 +281,11 @@ class Player:
             self.stack.settle(lambda: self.desk.case(case_id)["approval_id"] is not None, 3_600)
         return self.desk.card(case_id)
 
-    # Time and secrets.
+    # Time, secrets and deployments.
+
+    def do_redeploy(self, **_: Any) -> None:
+        """No function remembers anything."""
+        self.stack.redeploy_functions()
 
     def do_advance(self, s: float, **_: Any) -> None:
         self.crew.pass_time(s)
