@@ -1,5 +1,6 @@
 """Stores in moto for the tests of whatever keeps cases, and what a function's environment says of metrics."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -7,11 +8,13 @@ import pytest
 from countersign.settings import settings
 from tests.unit.stores import ENVIRONMENT, Stores, stores_in_moto
 
+# Powertools' logger keeps the name that it was first made with, whichever test does that.
+os.environ["POWERTOOLS_SERVICE_NAME"] = "countersign"
+
 
 @pytest.fixture
 def stores(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Countersign")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "countersign")
     with stores_in_moto() as stores:
         yield stores
 

@@ -277,11 +277,15 @@ def test_nothing_is_stored_of_what_is_refused_or_ignored(
 def test_a_secret_may_change_while_events_come(intake: Intake) -> None:
     intake.receive(WEBHOOK)
     intake.secrets.put("webhook", current=OTHER_KEY, previous=KEY)
-    later = [with_header(WEBHOOK, "webhook-id", f"msg_{n}") for n in range(3)]
+    later = [with_header(WEBHOOK, "webhook-id", f"msg_{n}") for n in range(4)]
     assert not intake.receive(signed(later[0])).duplicate
     assert not intake.receive(signed(later[1], secret=OTHER_KEY)).duplicate
-    assert not intake.receive(signed(later[2])).duplicate
     assert len(intake.secrets.asked) == 2
+    assert not intake.receive(signed(later[2])).duplicate
+    intake.secrets.put("webhook", current=OTHER_KEY)
+    with pytest.raises(SignatureRejected):
+        intake.receive(signed(later[3]))
+    assert not intake.receive(signed(later[3], secret=OTHER_KEY)).duplicate
 
 
 def test_without_a_secret_nobody_gets_in(intake: Intake) -> None:

@@ -4,8 +4,8 @@ One secret in Secrets Manager for each source, `{prefix}/sources/{source}`, hold
 `{"current": ..., "previous"?: ..., "api_token"?: ..., "reply_url"?: ..., "reply_secret"?: ...}`. Both
 `current` and `previous` are active, so that a secret is changed without losing an event. `reply_url` is where
 replies go whose events name no address, `reply_secret` what callbacks are signed with (`whsec_` and base64).
-Values are kept for five minutes; a signature that matches none of them asks the store again, so a new secret
-works at once.
+Values are kept for five minutes; an event that the current one did not sign asks the store again, so a new
+secret works at once, and one that was removed does not.
 """
 
 import time
