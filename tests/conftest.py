@@ -82,6 +82,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--record-proofs", action="store_true", help="write what was proved to docs/proofs.json")
 
 
+LONGER = {"--crash-all": False, "--crash-pairs": 6, "--promises-examples": 0}
+"""The options that make a proof longer, with what they are by themselves."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A proof that was asked to be longer may take as long as it takes."""
+    if any(config.getoption(option) != usual for option, usual in LONGER.items()):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(0), append=False)
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """One line for each proof, whichever process ran it; `--record-proofs` keeps the figures."""
     found: dict[str, dict[str, int]] = {}

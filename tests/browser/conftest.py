@@ -120,6 +120,7 @@ def evidence_card(number: int, **changes: Any) -> Json:
         "destination": {
             "channel": "github_issue",
             "address": "https://api.github.com/repos/example/shop/issues/7/comments",
+            "off_since": None,
         },
         "too_long_by": 0,
         "will_send": text + "\n\n[1] docs/limits.md",
@@ -134,8 +135,7 @@ def well_supported(number: int, **changes: Any) -> Json:
     card = evidence_card(number)
     card["draft"]["text"] = card["draft"]["text"].split("After")[0].strip()
     del card["draft"]["claims"][1]
-    return card | {"too_long_by": 0,
-        "will_send": card["draft"]["text"]} | changes
+    return card | {"too_long_by": 0, "will_send": card["draft"]["text"]} | changes
 
 
 class FakeApi:

@@ -29,7 +29,7 @@ from tests.workflow.github_sender import GitHubSender
 from tests.workflow.recovery import Crew, Stuck
 from tests.workflow.sabotage import Call, Fault, Kind, Sabotage
 
-pytestmark = pytest.mark.timeout(3_600)  # as long as was asked for
+pytestmark = pytest.mark.timeout(400)
 
 ASKED = "How often is delivery of a signed reply tried, and within how many hours?"
 DAY_S = 86_400

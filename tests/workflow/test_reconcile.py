@@ -89,6 +89,7 @@ def test_a_message_that_was_lost_is_queued_again(desk: Desk, account: Account) -
 def test_a_case_that_could_not_be_opened_is_opened_by_another_run(desk: Desk, account: Account) -> None:
     denied = lambda: client_error("TransactWriteItems", "AccessDeniedException")  # noqa: E731
     desk.stack.faults.add(failing("open_case", "TransactWriteItems", denied))
+    desk.stack.faults.add(failing("fail_case", "GetItem", Crash))  # or it would be on the desk
     case_id = desk.send("Will it open?")
     desk.until(lambda: statuses(desk, case_id) == ["FAILED"])
     wait(desk, 3_600)

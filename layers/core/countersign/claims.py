@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 DAY_S = 86_400
 KEEP_DAYS = 14
 WRITE_ATTEMPTS = 4
-LEASE_S = 4 * 3_600
+LEASE_S = 6 * 3_600
 """Longer than drafting can take with every timeout and every retry of the machine's states between."""
 TURN_S: Mapping[WaitingFor, int] = {"slot": 400, "budget": 1_200}
 """How long a turn is kept: longer than the machine's longest wait until that case asks again."""
