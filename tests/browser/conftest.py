@@ -214,7 +214,9 @@ class FakeApi:
         self.settle(card, body["verdict"], "an-approver", body.get("reason"))
         self.case_status[card["case_id"]] = AFTER[body["verdict"]]
         names = ("approval_id", "case_id", "version", "status")
-        outcome = {name: value for name, value in card["decision"].items() if name != "reason"}
+        outcome = {
+            name: value for name, value in card["decision"].items() if name not in {"reason", "signed_text"}
+        }
         return 200, {name: card[name] for name in names} | outcome
 
 
