@@ -258,14 +258,18 @@ class VirtualClock(Clock):
 
     def rest(self) -> None:
         """Return when all of the stack only waits. Raises Unsettled after `patience_s` real seconds."""
-        with self._condition:
-            # A waiter that is about to wake shows up without a notification, so look in short steps as well.
-            deadline = time.monotonic() + self._patience_s
-            while not self._is_at_rest():
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            with self._condition:
+                if self._is_at_rest():
+                    return
                 if time.monotonic() > deadline:
                     waiting = ", ".join(sorted(waiter.thread for waiter in self._waiters))
                     raise Unsettled(f"still {self._busy} busy after {self._patience_s} s; waiting: {waiting}")
+                # A waiter that is about to wake shows up without a notification, so look in short steps.
                 self._condition.wait(0.02)
+            # Time ticks on while others work, and may have passed the moment of one that sleeps until then.
+            self._wake_who_is_due()
 
     def next_due(self) -> float | None:
         """The next moment (seconds since 1970) at which a waiter wakes by itself, None if there is none."""
@@ -306,9 +310,14 @@ class VirtualClock(Clock):
         if to > self.now():
             # A millisecond more, because queues compare whole milliseconds and want "later than".
             self._traveller.move_to(to + 0.001)
+        self._wake_who_is_due()
+
+    def _wake_who_is_due(self) -> None:
+        """Let the waiters whose moment has come see that it has."""
+        now = self.now()
         with self._condition:
-            waiters = list(self._waiters)
-        for waiter in waiters:
+            due = [waiter for waiter in self._waiters if waiter.is_over(now)]
+        for waiter in due:
             waiter.signal.poke()
 
     def _is_at_rest(self) -> bool:

@@ -51,6 +51,22 @@ def test_time_stands_until_work_is_done(clock: VirtualClock) -> None:
     assert finished[0] < 10
 
 
+def test_what_becomes_due_while_others_work_runs_as_well(clock: VirtualClock) -> None:
+    """Time ticks while a thread is busy, and may pass the moment of another that sleeps until then."""
+    woken = []
+
+    def sleeper(seconds: float, then_busy: float) -> None:
+        clock.sleep(seconds)
+        time.sleep(then_busy)
+        woken.append(seconds)
+
+    clock.spawn(lambda: sleeper(100, 0.1), name="first")
+    clock.spawn(lambda: sleeper(100.05, 0), name="second")
+    clock.advance(99)
+    clock.settle(lambda: len(woken) == 2, limit_s=10)
+    assert sorted(woken) == [100, 100.05]
+
+
 def test_a_signal_wakes_a_waiter_before_its_time(clock: VirtualClock) -> None:
     signal, woken = Signal(), []
     clock.spawn(lambda: woken.append(clock.wait(signal, 3600)), name="waiter")

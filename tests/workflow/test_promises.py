@@ -49,7 +49,7 @@ pytestmark = pytest.mark.timeout(400)
 ASKED = "How often is delivery of a signed reply tried, and within how many hours?"
 WORDS = "Ten times within 75 hours, as the schedule says [1]."
 DAY_S = 86_400
-EXAMPLES = 3
+EXAMPLES = 8
 STEPS = 16
 ROUNDS = 3
 """How often the same case is sent back at most."""
